@@ -1,0 +1,1 @@
+"""How people look in: HTTP and JSON over a Unix socket."""

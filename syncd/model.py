@@ -1,0 +1,214 @@
+"""The nouns of the house, frozen: what a file is to us, how far it has come, and what proves that it arrived.
+
+Nothing here does anything. Paths are bytes, as the system has them; times are seconds since the epoch (UTC) unless
+the name says `_ns`; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class State(enum.StrEnum):
+    """How far a file has come. What holds it up is never a state: see `not_before` and `parked_reason`."""
+
+    DISCOVERED = "discovered"
+    SETTLED = "settled"
+    PLANNED = "planned"
+    CREATING = "creating"
+    UPLOADING = "uploading"
+    COMPLETING = "completing"
+    VERIFIED = "verified"
+    DONE = "done"
+    SUPERSEDED = "superseded"
+    VANISHED = "vanished"
+
+
+class Algorithm(enum.StrEnum):
+    """The sum that goes with every body. CRCs are FULL_OBJECT over an upload's parts, sha256 is COMPOSITE."""
+
+    CRC64NVME = "crc64nvme"
+    CRC32 = "crc32"
+    CRC32C = "crc32c"
+    SHA256 = "sha256"
+    MD5 = "md5"
+    NONE = "none"
+
+
+class ProofKind(enum.StrEnum):
+    """What confirms that the object has our bytes, strongest first."""
+
+    CHECKSUM = "checksum"
+    MD5 = "md5"
+    MD5_PARTS = "md5-parts"
+    SIZE = "size"
+
+
+class Writer(enum.Enum):
+    """Whether somebody has the file open for writing, as far as we can tell."""
+
+    NONE = "none"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """Which bytes a path held: while an upload is open all five must stay equal."""
+
+    dev: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A regular file that a scan met: path relative to the folder's root, and its fingerprint by lstat."""
+
+    path: bytes
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A subtree that a scan could not read: nothing below `prefix` (ends in b"/") counts as missing."""
+
+    prefix: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RootIdentity:
+    """Which directory a folder's path leads to. A file system mounted again may change `dev`, not `inode`."""
+
+    dev: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must hold at the destination for a write to happen: nothing there yet, or still our own object."""
+
+    if_none_match: bool = False
+    if_match: str | None = None  # the ETag of our own earlier object, in quotes as S3 gives it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Everything about the object that is fixed when a transfer is planned."""
+
+    bucket: str
+    key: str
+    algorithm: Algorithm
+    token: str
+    metadata: dict[str, str] = field(
+        default_factory=dict
+    )  # without the x-amz-meta- prefix; holds the token too
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSpan:
+    """One part of a plan: its number from 1, and the bytes it covers."""
+
+    number: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that S3 acknowledged: `etag` in quotes as S3 gave it, `checksum` as the header carried it (or None)."""
+
+    number: int
+    size: int
+    etag: str
+    checksum: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a Put or Complete answered: quoted ETag, the full checksum if the answer echoed one, the version id."""
+
+    etag: str
+    checksum: str | None = None
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteObject:
+    """What HEAD shows: quoted ETag, size, our token if it is ours, checksums by algorithm, whether ETags are MD5s."""
+
+    etag: str
+    size: int
+    token: str | None
+    checksums: dict[Algorithm, str]
+    etag_is_md5: bool = True
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What showed that the object has our bytes: the kind, its value, and who said so."""
+
+    kind: ProofKind
+    value: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One version of one file on its way: a row of the ledger."""
+
+    id: int
+    folder: bytes
+    path: bytes
+    fingerprint: Fingerprint
+    state: State
+    discovered_at: float
+    not_before: float = 0.0
+    parked_reason: str | None = None
+    hint: str | None = None
+    attempts: int = 0
+    # fixed at `planned`
+    bucket: str | None = None
+    key: str | None = None
+    part_size: int | None = None  # None: one PutObject
+    algorithm: Algorithm | None = None
+    token: str | None = None
+    condition: Condition = field(default_factory=Condition)
+    # what came of it
+    upload_id: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    etag: str | None = None
+    checksum: str | None = None  # over the whole file by `algorithm`, as decide.verify writes it
+    proof: Proof | None = None
+    sent_bytes: int = 0
+    resent_bytes: int = 0
+    gone_at: float | None = None  # a done file that is no longer at its path
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of a file's story."""
+
+    at: float
+    state: State
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialSet:
+    """One set of temporary credentials; immutable, swapped whole. `expires_at`: by the issuer's clock."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+    expires_at: float | None
+    bucket: str | None = None
+    prefix: str | None = None
+    region: str | None = None

@@ -1,0 +1,254 @@
+"""What we ask of the world, as Protocols: adapters implement one each, tests bring fakes.
+
+Every method raises only kinds of `syncd.errors`. Nothing here knows how it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from syncd.model import (
+    Algorithm,
+    Blind,
+    Condition,
+    CredentialSet,
+    Entry,
+    Fingerprint,
+    Part,
+    RemoteObject,
+    RootIdentity,
+    Stored,
+    Target,
+    Writer,
+)
+
+
+class Clock(Protocol):
+    """The only source of time, and the only thing that waits."""
+
+    def now(self) -> float:
+        """Wall time: seconds since the epoch, UTC. May jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump and stop while the machine sleeps: for quiet times."""
+        ...
+
+    def boottime(self) -> float:
+        """Seconds that never jump and count through suspend: for the age of credentials."""
+        ...
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until the event is set (True) or the seconds are over (False)."""
+        ...
+
+
+class OpenFile(Protocol):
+    """A captured file, open for reading beneath its root. The one who opened it closes it."""
+
+    def fingerprint(self) -> Fingerprint:
+        """Whose bytes these are, by fstat on this very descriptor."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer from the offset; fewer bytes only at the end of the file."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the descriptor; again is harmless."""
+        ...
+
+
+class Disk(Protocol):
+    """The file system as a daemon may see it: beneath a root, regular files only, never through a symlink."""
+
+    def root(self, root: bytes) -> RootIdentity:
+        """Which directory is there now. Raises FolderUnavailable when missing, unreadable or no directory."""
+        ...
+
+    def scan(
+        self,
+        root: bytes,
+        *,
+        recursive: bool,
+        descend: Callable[[bytes], bool],
+        take: Callable[[bytes], bool],
+    ) -> Iterator[Entry | Blind]:
+        """Every regular file below the root in byte order of its relative path.
+
+        `descend(b"a/b")` says whether to enter a directory, `take(b"a/b/c")` whether a file matters. Subtrees that
+        cannot be read come as `Blind` in their place. Raises FolderUnavailable for the root itself.
+        """
+        ...
+
+    def look(self, root: bytes, path: bytes) -> Fingerprint | None:
+        """The fingerprint of the regular file at the path; None where there is none, or only through a symlink."""
+        ...
+
+    def exists(self, root: bytes, path: bytes) -> bool:
+        """Whether anything is at the path (markers)."""
+        ...
+
+    def open(self, root: bytes, path: bytes) -> OpenFile:
+        """Open for reading. Raises Vanished where there is no regular file, Transient on trouble of the device."""
+        ...
+
+    def writer(self, root: bytes, path: bytes) -> Writer:
+        """Whether somebody has it open for writing (F_SETLEASE, set and cleared at once)."""
+        ...
+
+    def free_bytes(self, root: bytes) -> int | None:
+        """Free bytes for unprivileged users on the folder's file system; None where it cannot be told."""
+        ...
+
+
+class Watcher(Protocol):
+    """Brings looks forward. Losing every hint may cost time, never a file."""
+
+    def tend(self, roots: dict[bytes, RootIdentity | None]) -> None:
+        """Make the watches match the folders as they are now; called every few seconds, never raises.
+
+        None: the root is not there, stop watching it. A changed identity: watch anew and ask for a scan.
+        """
+        ...
+
+    def state(self, root: bytes) -> str:
+        """`inotify`, `poll` (not watched: scans only) or `degraded` (some of the tree is not watched)."""
+        ...
+
+    def close(self) -> None:
+        """Stop watching."""
+        ...
+
+
+class Hints(Protocol):
+    """Where a watcher drops what it noticed. Never blocks, never raises, may forget paths by asking for a scan."""
+
+    def path(self, root: bytes, path: bytes) -> None:
+        """Something happened to the file at this relative path."""
+        ...
+
+    def scan(self, root: bytes, why: str) -> None:
+        """Something happened that only a scan can sort out."""
+        ...
+
+
+class Credentials(Protocol):
+    """Temporary credentials as an immutable snapshot. Neither method is in the way of signing a request."""
+
+    def current(self) -> CredentialSet:
+        """The set in use. Raises LockedOut (code `credentials`) while there is none that is still valid."""
+        ...
+
+    def renew(self, rejected: CredentialSet) -> CredentialSet:
+        """A set other than the rejected one, fetched at once if need be; single flight. Raises LockedOut."""
+        ...
+
+
+class Sum(Protocol):
+    """A running checksum."""
+
+    def update(self, block: memoryview | bytes) -> None:
+        """Take more bytes in."""
+        ...
+
+    def value(self) -> str:
+        """As an S3 header carries it: base64 of the big-endian digest."""
+        ...
+
+
+class Sums(Protocol):
+    """Checksum arithmetic, by whatever library is fast here."""
+
+    def new(self, algorithm: Algorithm) -> Sum:
+        """A running sum; for NONE one whose value is the empty string."""
+        ...
+
+    def automatic(self) -> Algorithm:
+        """What `checksum: auto` means here: CRC64NVME, or CRC32 where awscrt is missing."""
+        ...
+
+    def whole(self, algorithm: Algorithm, parts: Iterable[tuple[str, int]], *, multipart: bool) -> str:
+        """The object's sum out of its bodies' (value, size), in order, as S3 shows it for such an object.
+
+        CRCs: FULL_OBJECT base64, combined. SHA256: base64 of the one body, else COMPOSITE `base64-N`. MD5: the ETag
+        without quotes, hex of the one body, else `hex-N`. NONE: the empty string.
+        """
+        ...
+
+
+class Body(Protocol):
+    """What one request carries. May be read again from the start, any number of times."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def checksum(self) -> str:
+        """Header value of the transfer's algorithm over exactly these bytes; empty for NONE."""
+        ...
+
+    def read_at(self, offset: int, size: int) -> memoryview:
+        """Up to `size` bytes from the offset, at least one before the end; valid until the next call.
+
+        Raises Changed when the bytes are no longer those that were summed.
+        """
+        ...
+
+
+class ObjectStore(Protocol):
+    """The destination. Every answer is validated; every failure is one of our kinds.
+
+    All methods may raise Transient, LockedOut and (ones that name a file's key) Refused.
+    """
+
+    def put(self, target: Target, body: Body, condition: Condition) -> Stored:
+        """PutObject. Raises ObjectExists, Conflict, Doubtful (unvalidated 2xx), ChecksumIgnored."""
+        ...
+
+    def create(self, target: Target) -> str:
+        """CreateMultipartUpload: the upload id. Raises ChecksumIgnored if the answer lacks our algorithm and type.
+
+        Then the upload that was created all the same has been aborted, as far as that went.
+        """
+        ...
+
+    def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
+        """UploadPart; sending a number again replaces it. Raises UploadGone, ChecksumIgnored."""
+        ...
+
+    def list_parts(self, target: Target, upload_id: str) -> Iterator[Part]:
+        """ListParts, all pages. Raises UploadGone."""
+        ...
+
+    def complete(
+        self,
+        target: Target,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        size: int,
+        checksum: str,
+        condition: Condition,
+    ) -> Stored:
+        """CompleteMultipartUpload with every part's checksum, the whole sum and the size.
+
+        Raises UploadGone, PartsRejected, ObjectExists, Conflict, Doubtful.
+        """
+        ...
+
+    def abort(self, bucket: str, key: str, upload_id: str) -> None:
+        """AbortMultipartUpload; one that is gone already counts as aborted."""
+        ...
+
+    def head(self, bucket: str, key: str) -> RemoteObject | None:
+        """What is under the key; None for 404, and for the 403 that stands for it where listing is not allowed."""
+        ...
+
+    def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
+        """Open uploads of exactly this key as (upload id, initiated at); None where we may not list them."""
+        ...
