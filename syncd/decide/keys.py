@@ -90,7 +90,7 @@ def key_for(template: Template, facts: KeyFacts) -> str:
 
 def _value(field: Field, facts: KeyFacts) -> str:
     name = facts.path.rpartition(b"/")[2]
-    stem, suffix = _split_suffix(name)
+    stem, suffix = split_name(name)
     match field.name:
         case "prefix":
             return facts.prefix
@@ -110,8 +110,8 @@ def _value(field: Field, facts: KeyFacts) -> str:
             return encode(suffix)
 
 
-def _split_suffix(name: bytes) -> tuple[bytes, bytes]:
-    """As pathlib does: `a.tar.gz` -> `a.tar`, `.gz`; a leading dot begins no suffix."""
+def split_name(name: bytes) -> tuple[bytes, bytes]:
+    """Stem and suffix as pathlib has them: `a.tar.gz` -> `a.tar`, `.gz`; a leading dot begins no suffix."""
     at = name.rfind(b".")
     return (name[:at], name[at:]) if 0 < at < len(name) - 1 else (name, b"")
 

@@ -15,11 +15,11 @@ FAR_FUTURE_S = 3600.0
 
 def file_delay(attempts: int, chance: float, *, wish: float | None = None) -> float:
     """Seconds until a file that failed `attempts` times (1 or more) is tried again; `wish`: Retry-After."""
-    ceiling = min(FILE_CEILING_S, FLOOR_S * 2 ** min(attempts, 20))
+    ceiling = min(FILE_CEILING_S, FLOOR_S * 2.0 ** min(attempts, 20))
     return max(FLOOR_S + (ceiling - FLOOR_S) * chance, wish or 0.0)
 
 
 def probe_delay(failures: int, chance: float, *, wish: float | None = None) -> float:
     """Seconds until a locked-out or unreachable destination is tried again; `failures` counts from 1."""
-    ceiling = min(PROBE_CEILING_S, PROBE_FIRST_S * 2 ** min(failures - 1, 20))
+    ceiling = min(PROBE_CEILING_S, PROBE_FIRST_S * 2.0 ** min(failures - 1, 20))
     return max(ceiling * (0.5 + 0.5 * chance), wish or 0.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from syncd.decide.keys import split_name
 from syncd.model import Fingerprint, Writer
 
 
@@ -85,8 +86,8 @@ def marker_path(policy: SettlePolicy, path: bytes) -> bytes | None:
     if policy.marker is None:
         return None
     parent, slash, name = path.rpartition(b"/")
-    stem, dot, suffix = name.rpartition(b".") if b"." in name[1:] else (name, b"", b"")
+    stem, suffix = split_name(name)
     marker = policy.marker.encode("utf-8", "surrogateescape")
-    for field, value in ((b"{name}", name), (b"{stem}", stem), (b"{suffix}", dot + suffix)):
+    for field, value in ((b"{name}", name), (b"{stem}", stem), (b"{suffix}", suffix)):
         marker = marker.replace(field, value)
     return parent + slash + marker
