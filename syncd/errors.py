@@ -47,6 +47,10 @@ class Vanished(Stale):
     """There is no regular file at the path (any more)."""
 
 
+class RowMoved(Stale):
+    """The ledger's row is no longer in the state that this step began with."""
+
+
 class UploadGone(Stale):
     """The multipart upload is not there: aborted, expired or already completed (NoSuchUpload; NoSuchKey on RGW)."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 
 class State(enum.StrEnum):
@@ -212,3 +213,113 @@ class CredentialSet:
     bucket: str | None = None
     prefix: str | None = None
     region: str | None = None
+
+
+class Columns(TypedDict, total=False):
+    """What a change may set in a transfer's row; see `Transfer` for the meanings."""
+
+    path: bytes
+    fingerprint: Fingerprint
+    not_before: float
+    parked_reason: str | None
+    hint: str | None
+    attempts: int
+    bucket: str
+    key: str
+    part_size: int | None
+    algorithm: Algorithm
+    token: str
+    condition: Condition
+    upload_id: str | None
+    started_at: float
+    finished_at: float
+    etag: str | None
+    checksum: str | None
+    proof: Proof
+    gone_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discover:
+    """A new version of a file appears. `supersedes`: the id of the row whose place it takes."""
+
+    folder: bytes
+    path: bytes
+    fingerprint: Fingerprint
+    why: str
+    supersedes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A transfer goes from one state to the next; only if it still is where we think."""
+
+    id: int
+    was: State
+    to: State
+    why: str
+    sets: Columns = field(default_factory=Columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amend:
+    """Something about a transfer changes, not its state. With `why` it makes a line of history."""
+
+    id: int
+    was: State
+    sets: Columns
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbortLater:
+    """An upload is given up; the janitor aborts it at the destination."""
+
+    bucket: str
+    key: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetParts:
+    """The parts recorded for a transfer no longer count."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectOrphan:
+    """A crash lay between Create and its record, and we may not list uploads: one may have been left open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountSent:
+    """Bytes of a body that the store accepted, and bytes sent in vain before (this transfer's, all together)."""
+
+    id: int
+    sent: int
+    resent: int = 0
+
+
+Change = Discover | Move | Amend | AbortLater | ForgetParts | SuspectOrphan | CountSent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Numbers over the life of a ledger."""
+
+    sent_bytes: int = 0
+    resent_bytes: int = 0
+    possible_orphans: int = 0
+    last_success_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Files by state (parked ones only in `parked`), and the bytes of those that are pending."""
+
+    by_state: dict[State, int]
+    parked: int
+    pending: int
+    pending_bytes: int
+    oldest_pending_at: float | None

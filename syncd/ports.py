@@ -6,21 +6,28 @@ Every method raises only kinds of `syncd.errors`. Nothing here knows how it is d
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from syncd.model import (
+    AbortLater,
     Algorithm,
     Blind,
+    Change,
     Condition,
+    Counts,
     CredentialSet,
     Entry,
     Fingerprint,
+    HistoryEntry,
     Part,
     RemoteObject,
     RootIdentity,
+    State,
     Stored,
     Target,
+    Totals,
+    Transfer,
     Writer,
 )
 
@@ -251,4 +258,120 @@ class ObjectStore(Protocol):
 
     def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
         """Open uploads of exactly this key as (upload id, initiated at); None where we may not list them."""
+        ...
+
+
+class Ledger(Protocol):
+    """Our memory on disk. Every method is one transaction; what it returns is committed."""
+
+    def commit(self, changes: Sequence[Change]) -> list[int]:
+        """Make all the changes or none; the ids of the rows that `Discover` made, in order.
+
+        Raises RowMoved when a row is not in the state the change names, Refused when another live transfer has the
+        key, LedgerFailure when the disk does not take it.
+        """
+        ...
+
+    def record_part(self, transfer: int, part: Part, *, sent: int, resent: int) -> None:
+        """Remember an acknowledged part (again replaces it), and count what its bodies cost."""
+        ...
+
+    def get(self, transfer: int) -> Transfer | None:
+        """One row."""
+        ...
+
+    def at(self, folder: bytes, path: bytes) -> Transfer | None:
+        """The row that stands for this path now, else the last one that did."""
+        ...
+
+    def between(self, folder: bytes, after: bytes, upto: bytes | None, limit: int) -> list[Transfer]:
+        """Rows that stand for paths in (after, upto] of a folder, in byte order; upto None: no end."""
+        ...
+
+    def due(self, now: float, limit: int, *, busy: Iterable[int] = ()) -> list[Transfer]:
+        """Transfers to take up now, oldest due first, without those in `busy`."""
+        ...
+
+    def next_due(self, now: float, *, busy: Iterable[int] = ()) -> float | None:
+        """When the next transfer is due; None if none is waiting."""
+        ...
+
+    def discovered(self, after: int, limit: int) -> list[Transfer]:
+        """Rows in `discovered` with an id above `after`, in order."""
+        ...
+
+    def like(self, fingerprint: Fingerprint) -> list[Transfer]:
+        """Rows that stand for a path and have this inode, size and mtime (renames)."""
+        ...
+
+    def key_holder(self, bucket: str, key: str) -> Transfer | None:
+        """The last transfer that was proven under this key."""
+        ...
+
+    def by_token(self, token: str) -> Transfer | None:
+        """The transfer that an object's token names."""
+        ...
+
+    def parts(self, transfer: int) -> list[Part]:
+        """The recorded parts, by number."""
+        ...
+
+    def history(self, folder: bytes, path: bytes, limit: int = 50) -> list[HistoryEntry]:
+        """The story of a path, oldest first: the last `limit` lines."""
+        ...
+
+    def live(self, limit: int, *, upto: int | None = None) -> list[Transfer]:
+        """Transfers that have not ended, parked ones too, by id; `upto`: no id above."""
+        ...
+
+    def last_id(self) -> int:
+        """The highest id given so far; 0 in an empty ledger."""
+        ...
+
+    def counts(self) -> Counts:
+        """How many files stand where."""
+        ...
+
+    def files_in(self, folder: bytes) -> int:
+        """How many files of a folder the ledger stands for."""
+        ...
+
+    def totals(self) -> Totals:
+        """Numbers over the life of the ledger."""
+        ...
+
+    def aborts(self, now: float, limit: int) -> list[AbortLater]:
+        """Uploads to abort that are due."""
+        ...
+
+    def aborted(self, upload: AbortLater) -> None:
+        """It is gone; forget it."""
+        ...
+
+    def abort_failed(self, upload: AbortLater, not_before: float) -> None:
+        """Try again later."""
+        ...
+
+    def root_identity(self, folder: bytes) -> RootIdentity | None:
+        """The directory that this folder's path led to when we last accepted it."""
+        ...
+
+    def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
+        """From now on this is the folder's directory."""
+        ...
+
+    def checksum_ignored(self, destination: str) -> bool:
+        """Whether this destination is known to ignore the checksums we ask for."""
+        ...
+
+    def remember_checksum_ignored(self, destination: str, at: float) -> None:
+        """The destination ignores checksums: use MD5 from now on."""
+        ...
+
+    def states_of(self, transfers: Sequence[int]) -> dict[int, State]:
+        """Where these transfers stand."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file and of the lock."""
         ...

@@ -1,0 +1,53 @@
+"""From any older ledger to today's: numbered SQL files, one transaction each; a newer one is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+
+from syncd.errors import LedgerFailure
+
+APPLICATION_ID = 0x73796E63  # "sync": `file state.db` and a careless hand both see whose this is
+
+
+def schema_sql() -> str:
+    """The whole of today's schema."""
+    return (resources.files(__package__) / "schema.sql").read_text("utf-8")
+
+
+def migrations() -> list[str]:
+    """The numbered steps, in order; the n-th leads to user_version n."""
+    folder = resources.files(__package__) / "migrations"
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [(folder / name).read_text("utf-8") for name in names]
+
+
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make a fresh ledger, or take an older one to today's version. Raises LedgerFailure for a newer one."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    steps = migrations()
+    if version == 0 and _is_empty(connection):
+        _run(connection, schema_sql(), len(steps))
+        return
+    if owner != APPLICATION_ID:
+        raise LedgerFailure("the state file is no ledger of syncd", hint="set `state` to a path of its own")
+    if version > len(steps):
+        raise LedgerFailure(
+            f"the ledger has version {version}, this syncd knows up to {len(steps)}",
+            hint="start the newer syncd that wrote it, or move the state file away to begin anew",
+        )
+    for number in range(version + 1, len(steps) + 1):
+        _run(connection, steps[number - 1], number)
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+
+
+def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
+    # executescript commits whatever is open first, so the transaction is part of the script.
+    connection.executescript(
+        f"BEGIN IMMEDIATE;\n{script}\nPRAGMA application_id = {APPLICATION_ID};\n"
+        f"PRAGMA user_version = {version};\nCOMMIT;"
+    )

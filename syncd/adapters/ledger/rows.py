@@ -1,0 +1,85 @@
+"""Between rows and nouns: how a transfer is spelt in SQL. Nothing here runs a statement."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from syncd.model import Algorithm, Columns, Condition, Fingerprint, Proof, ProofKind, State, Transfer
+
+
+def transfer_from(row: sqlite3.Row) -> Transfer:
+    """A row of the table as the noun."""
+    return Transfer(
+        id=row["id"],
+        folder=row["folder"],
+        path=row["path"],
+        fingerprint=Fingerprint(
+            dev=row["dev"],
+            inode=row["inode"],
+            size=row["size"],
+            mtime_ns=row["mtime_ns"],
+            ctime_ns=row["ctime_ns"],
+        ),
+        state=State(row["state"]),
+        discovered_at=row["discovered_at"],
+        not_before=row["not_before"],
+        parked_reason=row["parked_reason"],
+        hint=row["hint"],
+        attempts=row["attempts"],
+        bucket=row["bucket"],
+        key=row["key"],
+        part_size=row["part_size"],
+        algorithm=None if row["algorithm"] is None else Algorithm(row["algorithm"]),
+        token=row["token"],
+        condition=Condition(if_none_match=bool(row["if_none_match"]), if_match=row["if_match"]),
+        upload_id=row["upload_id"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        etag=row["etag"],
+        checksum=row["checksum"],
+        proof=_proof(row),
+        sent_bytes=row["sent_bytes"],
+        resent_bytes=row["resent_bytes"],
+        gone_at=row["gone_at"],
+    )
+
+
+def _proof(row: sqlite3.Row) -> Proof | None:
+    if row["proof_kind"] is None:
+        return None
+    return Proof(ProofKind(row["proof_kind"]), row["proof_value"], row["proof_by"])
+
+
+def fingerprint_columns(fingerprint: Fingerprint) -> dict[str, Any]:
+    """The five numbers by column."""
+    return {
+        # A device number is unsigned 64 bit on some systems, SQLite's integers are signed.
+        "dev": _signed(fingerprint.dev),
+        "inode": _signed(fingerprint.inode),
+        "size": fingerprint.size,
+        "mtime_ns": fingerprint.mtime_ns,
+        "ctime_ns": fingerprint.ctime_ns,
+    }
+
+
+def _signed(number: int) -> int:
+    return number - 2**64 if number >= 2**63 else number
+
+
+def columns_of(sets: Columns) -> dict[str, Any]:
+    """What a change sets, by column."""
+    plain: dict[str, Any] = {}
+    for name, value in sets.items():
+        match value:
+            case Fingerprint():
+                plain |= fingerprint_columns(value)
+            case Condition():
+                plain |= {"if_none_match": int(value.if_none_match), "if_match": value.if_match}
+            case Proof():
+                plain |= {"proof_kind": str(value.kind), "proof_value": value.value, "proof_by": value.by}
+            case Algorithm():
+                plain["algorithm"] = str(value)
+            case _:
+                plain[name] = value
+    return plain

@@ -1,0 +1,121 @@
+-- The ledger, readable whole. Names are bytes; times are seconds since the epoch, UTC; sizes are bytes.
+-- A fresh ledger is made from this file; tests prove that the numbered migrations lead to the same.
+
+-- One version of one file on its way, or arrived. A row in a state other than superseded and vanished stands for its path.
+CREATE TABLE transfer (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    folder        BLOB    NOT NULL,
+    path          BLOB    NOT NULL CHECK (length(path) > 0),
+    dev           INTEGER NOT NULL,
+    inode         INTEGER NOT NULL,
+    size          INTEGER NOT NULL CHECK (size >= 0),
+    mtime_ns      INTEGER NOT NULL,
+    ctime_ns      INTEGER NOT NULL,
+    state         TEXT    NOT NULL CHECK (state IN (
+        'discovered', 'settled', 'planned', 'creating', 'uploading', 'completing', 'verified', 'done',
+        'superseded', 'vanished')),
+    discovered_at REAL    NOT NULL,
+    not_before    REAL    NOT NULL DEFAULT 0,
+    parked_reason TEXT,
+    hint          TEXT,
+    attempts      INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    -- fixed at `planned`; part_size NULL means one PutObject
+    bucket        TEXT,
+    key           TEXT,
+    part_size     INTEGER CHECK (part_size > 0),
+    algorithm     TEXT CHECK (algorithm IN ('crc64nvme', 'crc32', 'crc32c', 'sha256', 'md5', 'none')),
+    token         TEXT,
+    if_none_match INTEGER NOT NULL DEFAULT 0 CHECK (if_none_match IN (0, 1)),
+    if_match      TEXT,
+    -- what came of it
+    upload_id     TEXT,
+    started_at    REAL,
+    finished_at   REAL,
+    etag          TEXT,
+    checksum      TEXT,
+    proof_kind    TEXT CHECK (proof_kind IN ('checksum', 'md5', 'md5-parts', 'size')),
+    proof_value   TEXT,
+    proof_by      TEXT,
+    sent_bytes    INTEGER NOT NULL DEFAULT 0,
+    resent_bytes  INTEGER NOT NULL DEFAULT 0,
+    gone_at       REAL,
+    CHECK (state IN ('discovered', 'settled', 'superseded', 'vanished')
+           OR (bucket IS NOT NULL AND key IS NOT NULL AND algorithm IS NOT NULL AND token IS NOT NULL)),
+    CHECK (state <> 'creating' OR part_size IS NOT NULL),
+    CHECK (state <> 'uploading' OR (upload_id IS NOT NULL AND part_size IS NOT NULL)),
+    CHECK (state <> 'completing' OR (upload_id IS NOT NULL) = (part_size IS NOT NULL)),
+    CHECK (state NOT IN ('verified', 'done') OR (proof_kind IS NOT NULL AND etag IS NOT NULL)),
+    CHECK (if_none_match = 0 OR if_match IS NULL),
+    CHECK (gone_at IS NULL OR state = 'done')
+) STRICT;
+
+CREATE UNIQUE INDEX one_version_per_path ON transfer (folder, path) WHERE state NOT IN ('superseded', 'vanished');
+
+CREATE UNIQUE INDEX one_live_transfer_per_key ON transfer (bucket, key)
+    WHERE state IN ('planned', 'creating', 'uploading', 'completing', 'verified');
+
+-- The queue is this index.
+CREATE INDEX due ON transfer (not_before, id)
+    WHERE parked_reason IS NULL AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing', 'verified');
+
+CREATE INDEX live ON transfer (id) WHERE state NOT IN ('done', 'superseded', 'vanished');
+
+CREATE INDEX by_file ON transfer (inode, size, mtime_ns) WHERE state NOT IN ('superseded', 'vanished');
+
+CREATE INDEX by_key ON transfer (bucket, key, id) WHERE proof_kind IS NOT NULL;
+
+CREATE INDEX by_token ON transfer (token) WHERE token IS NOT NULL;
+
+CREATE INDEX by_path ON transfer (folder, path, id);
+
+-- A part is here if and only if S3 acknowledged it.
+CREATE TABLE part (
+    transfer INTEGER NOT NULL REFERENCES transfer (id) ON DELETE CASCADE,
+    number   INTEGER NOT NULL CHECK (number BETWEEN 1 AND 10000),
+    size     INTEGER NOT NULL CHECK (size >= 0),
+    etag     TEXT    NOT NULL CHECK (etag <> ''),
+    checksum TEXT,
+    PRIMARY KEY (transfer, number)
+) STRICT, WITHOUT ROWID;
+
+-- Every move of every transfer, and why. Support reads this first.
+CREATE TABLE history (
+    id       INTEGER PRIMARY KEY,
+    transfer INTEGER NOT NULL REFERENCES transfer (id) ON DELETE CASCADE,
+    at       REAL    NOT NULL,
+    state    TEXT    NOT NULL,
+    why      TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX history_of ON history (transfer, id);
+
+-- Uploads given up, to be aborted at the destination.
+CREATE TABLE abort_queue (
+    upload_id  TEXT PRIMARY KEY,
+    bucket     TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    not_before REAL NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- Which directory a folder's path led to when we last accepted it.
+CREATE TABLE folder (
+    path  BLOB    PRIMARY KEY,
+    dev   INTEGER NOT NULL,
+    inode INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What a destination (endpoint and bucket) has turned out not to do.
+CREATE TABLE destination (
+    name                TEXT PRIMARY KEY,
+    checksum_ignored_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE totals (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),
+    sent_bytes       INTEGER NOT NULL DEFAULT 0,
+    resent_bytes     INTEGER NOT NULL DEFAULT 0,
+    possible_orphans INTEGER NOT NULL DEFAULT 0,
+    last_success_at  REAL
+) STRICT;
+
+INSERT INTO totals (id) VALUES (1);

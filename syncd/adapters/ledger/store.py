@@ -1,0 +1,387 @@
+"""The ledger over SQLite: WAL, synchronous=FULL, one connection, one lock, every method one transaction.
+
+It knows rows and moves, not why they happen. It refuses what would make the queue lie: a move from a state the row is
+not in, two live transfers for one key, two daemons on one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syncd.adapters.ledger.changes import apply_change
+from syncd.adapters.ledger.migrate import bring_up_to_date
+from syncd.adapters.ledger.rows import transfer_from
+from syncd.errors import LedgerFailure, LedgerHeld
+from syncd.model import (
+    AbortLater,
+    Change,
+    Counts,
+    Fingerprint,
+    HistoryEntry,
+    Part,
+    RootIdentity,
+    State,
+    Totals,
+    Transfer,
+)
+
+if TYPE_CHECKING:
+    from syncd.ports import Clock
+
+FAR_FUTURE_S = 3600.0
+"""A `not_before` further away was written under another clock: it counts as due."""
+
+_WORK = "('settled', 'planned', 'creating', 'uploading', 'completing', 'verified')"
+_ENDED = "('done', 'superseded', 'vanished')"
+_NOWHERE = "('superseded', 'vanished')"
+
+
+class SqliteLedger:
+    """See `syncd.ports.Ledger` for the promises."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, lock_fd: int | None = None) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._lock_fd = lock_fd
+        self._lock = threading.RLock()
+
+    # -- writing
+
+    def commit(self, changes: Sequence[Change]) -> list[int]:
+        with self._transaction() as connection:
+            now = self._clock.now()
+            made = [apply_change(connection, change, now) for change in changes]
+        return [identity for identity in made if identity is not None]
+
+    def record_part(self, transfer: int, part: Part, *, sent: int, resent: int) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO part (transfer, number, size, etag, checksum) VALUES (?, ?, ?, ?, ?)",
+                (transfer, part.number, part.size, part.etag, part.checksum),
+            )
+            connection.execute(
+                "UPDATE transfer SET sent_bytes = sent_bytes + ?, resent_bytes = resent_bytes + ? WHERE id = ?",
+                (sent, resent, transfer),
+            )
+            connection.execute(
+                "UPDATE totals SET sent_bytes = sent_bytes + ?, resent_bytes = resent_bytes + ?",
+                (sent, resent),
+            )
+
+    def aborted(self, upload: AbortLater) -> None:
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM abort_queue WHERE upload_id = ?", (upload.upload_id,))
+
+    def abort_failed(self, upload: AbortLater, not_before: float) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE abort_queue SET not_before = ? WHERE upload_id = ?", (not_before, upload.upload_id)
+            )
+
+    def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO folder (path, dev, inode) VALUES (?, ?, ?)",
+                (folder, identity.dev, identity.inode),
+            )
+
+    def remember_checksum_ignored(self, destination: str, at: float) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO destination (name, checksum_ignored_at) VALUES (?, ?)",
+                (destination, at),
+            )
+
+    # -- reading
+
+    def get(self, transfer: int) -> Transfer | None:
+        return self._one("SELECT * FROM transfer WHERE id = ?", transfer)
+
+    def at(self, folder: bytes, path: bytes) -> Transfer | None:
+        return self._one(
+            "SELECT * FROM transfer WHERE folder = ? AND path = ? "
+            f"ORDER BY state IN {_NOWHERE}, id DESC LIMIT 1",
+            folder,
+            path,
+        )
+
+    def between(self, folder: bytes, after: bytes, upto: bytes | None, limit: int) -> list[Transfer]:
+        return self._many(
+            f"SELECT * FROM transfer WHERE folder = ? AND path > ? AND (? IS NULL OR path <= ?) "
+            f"AND state NOT IN {_NOWHERE} ORDER BY path LIMIT ?",
+            folder,
+            after,
+            upto,
+            upto,
+            limit,
+        )
+
+    def due(self, now: float, limit: int, *, busy: Iterable[int] = ()) -> list[Transfer]:
+        return self._many(
+            f"SELECT * FROM transfer WHERE parked_reason IS NULL AND state IN {_WORK} "
+            f"AND (not_before <= ? OR not_before > ?) AND id NOT IN ({_numbers(busy)}) "
+            "ORDER BY not_before, id LIMIT ?",
+            now,
+            now + FAR_FUTURE_S,
+            limit,
+        )
+
+    def next_due(self, now: float, *, busy: Iterable[int] = ()) -> float | None:
+        row = self._query(
+            f"SELECT not_before FROM transfer WHERE parked_reason IS NULL AND state IN {_WORK} "
+            f"AND id NOT IN ({_numbers(busy)}) ORDER BY not_before, id LIMIT 1"
+        )
+        if not row:
+            return None
+        at = float(row[0][0])
+        return now if at > now + FAR_FUTURE_S else at
+
+    def discovered(self, after: int, limit: int) -> list[Transfer]:
+        return self._many(
+            f"SELECT * FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND state = 'discovered' "
+            "AND id > ? ORDER BY id LIMIT ?",
+            after,
+            limit,
+        )
+
+    def like(self, fingerprint: Fingerprint) -> list[Transfer]:
+        return self._many(
+            "SELECT * FROM transfer WHERE inode = ? AND size = ? AND mtime_ns = ? "
+            f"AND state NOT IN {_NOWHERE} ORDER BY id DESC LIMIT 20",
+            fingerprint.inode,
+            fingerprint.size,
+            fingerprint.mtime_ns,
+        )
+
+    def key_holder(self, bucket: str, key: str) -> Transfer | None:
+        return self._one(
+            "SELECT * FROM transfer WHERE bucket = ? AND key = ? AND proof_kind IS NOT NULL ORDER BY id DESC LIMIT 1",
+            bucket,
+            key,
+        )
+
+    def by_token(self, token: str) -> Transfer | None:
+        return self._one("SELECT * FROM transfer WHERE token = ? ORDER BY id DESC LIMIT 1", token)
+
+    def parts(self, transfer: int) -> list[Part]:
+        rows = self._query("SELECT * FROM part WHERE transfer = ? ORDER BY number", transfer)
+        return [
+            Part(number=row["number"], size=row["size"], etag=row["etag"], checksum=row["checksum"])
+            for row in rows
+        ]
+
+    def history(self, folder: bytes, path: bytes, limit: int = 50) -> list[HistoryEntry]:
+        rows = self._query(
+            "SELECT history.at, history.state, history.why FROM history JOIN transfer ON transfer.id = transfer "
+            "WHERE folder = ? AND path = ? ORDER BY history.id DESC LIMIT ?",
+            folder,
+            path,
+            limit,
+        )
+        return [HistoryEntry(row["at"], State(row["state"]), row["why"]) for row in reversed(rows)]
+
+    def live(self, limit: int, *, upto: int | None = None) -> list[Transfer]:
+        return self._many(
+            f"SELECT * FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND (? IS NULL OR id <= ?) "
+            "ORDER BY id LIMIT ?",
+            upto,
+            upto,
+            limit,
+        )
+
+    def last_id(self) -> int:
+        return int(self._query("SELECT coalesce(max(id), 0) FROM transfer")[0][0])
+
+    def counts(self) -> Counts:
+        with self._lock:
+            rows = self._query(
+                "SELECT state, parked_reason IS NOT NULL AS parked, count(*) AS files FROM transfer "
+                "GROUP BY state, parked"
+            )
+            waiting = self._query(
+                "SELECT coalesce(sum(size), 0), min(discovered_at), coalesce(sum(sent), 0) FROM ("
+                "SELECT size, discovered_at, (SELECT sum(part.size) FROM part WHERE part.transfer = transfer.id) AS sent "
+                f"FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND parked_reason IS NULL)"
+            )[0]
+        by_state = dict.fromkeys(State, 0)
+        parked = 0
+        for row in rows:
+            if row["parked"] and row["state"] not in _ENDED:
+                parked += row["files"]
+            else:
+                by_state[State(row["state"])] += row["files"]
+        ended = (State.DONE, State.SUPERSEDED, State.VANISHED)
+        return Counts(
+            by_state=by_state,
+            parked=parked,
+            pending=sum(files for state, files in by_state.items() if state not in ended),
+            pending_bytes=waiting[0] - waiting[2],
+            oldest_pending_at=waiting[1],
+        )
+
+    def files_in(self, folder: bytes) -> int:
+        rows = self._query(
+            f"SELECT count(*) FROM transfer WHERE folder = ? AND state NOT IN {_NOWHERE} AND gone_at IS NULL",
+            folder,
+        )
+        return int(rows[0][0])
+
+    def totals(self) -> Totals:
+        row = self._query("SELECT * FROM totals")[0]
+        return Totals(
+            sent_bytes=row["sent_bytes"],
+            resent_bytes=row["resent_bytes"],
+            possible_orphans=row["possible_orphans"],
+            last_success_at=row["last_success_at"],
+        )
+
+    def aborts(self, now: float, limit: int) -> list[AbortLater]:
+        rows = self._query(
+            "SELECT * FROM abort_queue WHERE not_before <= ? OR not_before > ? ORDER BY not_before LIMIT ?",
+            now,
+            now + FAR_FUTURE_S,
+            limit,
+        )
+        return [AbortLater(bucket=row["bucket"], key=row["key"], upload_id=row["upload_id"]) for row in rows]
+
+    def root_identity(self, folder: bytes) -> RootIdentity | None:
+        rows = self._query("SELECT dev, inode FROM folder WHERE path = ?", folder)
+        return RootIdentity(rows[0]["dev"], rows[0]["inode"]) if rows else None
+
+    def checksum_ignored(self, destination: str) -> bool:
+        return bool(self._query("SELECT 1 FROM destination WHERE name = ?", destination))
+
+    def states_of(self, transfers: Sequence[int]) -> dict[int, State]:
+        rows = self._query(f"SELECT id, state FROM transfer WHERE id IN ({_numbers(transfers)})")
+        return {row["id"]: State(row["state"]) for row in rows}
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+            if self._lock_fd is not None:
+                os.close(self._lock_fd)
+                self._lock_fd = None
+
+    # -- underneath
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(
+                    sqlite3.Error
+                ):  # the failure that brought us here is the one to tell
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock, _translated():
+            return self._connection.execute(sql, values).fetchall()
+
+    def _many(self, sql: str, *values: Any) -> list[Transfer]:
+        return [transfer_from(row) for row in self._query(sql, *values)]
+
+    def _one(self, sql: str, *values: Any) -> Transfer | None:
+        found = self._many(sql, *values)
+        return found[0] if found else None
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
+        raise LedgerFailure(f"the ledger failed: {error} ({name})", hint=_hint(name)) from error
+
+
+def _hint(name: str) -> str | None:
+    if name.startswith("SQLITE_FULL"):
+        return "free space on the disk that holds the ledger"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return "move the state file away (with its -wal and -shm): syncd finds again what S3 has"
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")):
+        return "look at the disk and the permissions of the state directory"
+    return None
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ",".join(str(int(number)) for number in numbers)
+
+
+def open_ledger(path: Path, clock: Clock) -> SqliteLedger:
+    """Open for writing, made if missing, 0600 in a directory 0700. Raises LedgerHeld when another daemon has it."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock_fd = _lock(path)
+    except OSError as error:
+        raise LedgerFailure(
+            f"{path.parent}: cannot keep the ledger there: {error.strerror}",
+            hint="set `state` to a writable place",
+        ) from error
+    try:
+        connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
+        with _translated():
+            path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            bring_up_to_date(connection)
+        _sync_directory(path.parent)
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    return SqliteLedger(connection, clock, lock_fd)
+
+
+def open_readonly(path: Path, clock: Clock) -> SqliteLedger:
+    """Open to look only, beside a daemon or without one. Raises LedgerFailure where there is none or no right."""
+    if not os.access(path, os.R_OK):
+        why = "you may not read it" if path.exists() else "there is none"
+        raise LedgerFailure(
+            f"{path}: no ledger to look into: {why}", hint="run this as root or as syncd's own user"
+        )
+    return SqliteLedger(_connect(f"{path.absolute().as_uri()}?mode=ro"), clock)
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    with _translated():
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
+        )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise LedgerHeld(
+            f"another syncd (pid {pid}) holds the ledger {path}", hint="stop it first, or use another `state`"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
