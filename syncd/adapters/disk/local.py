@@ -1,0 +1,164 @@
+"""`ports.Disk` on a local file system: each call opens the root anew, so that a replaced root is seen at once.
+
+The root may be given through symlinks; nothing beneath it may lead through one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from syncd.adapters.disk.beneath import LOOK_FLAGS, Opener, is_gone
+from syncd.adapters.disk.lease import writer_of
+from syncd.adapters.disk.scan import Wish, fingerprint_of, walk
+from syncd.adapters.disk.trouble import FolderAway, file_trouble, folder_away, root_trouble
+from syncd.errors import Transient
+from syncd.model import Blind, Entry, Fingerprint, RootIdentity, Writer
+
+# One preadv of 16 MiB costs twice as much as sixteen of 1 MiB: the smaller block stays in the processor's cache.
+_BLOCK = 1 << 20
+_ROOT_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class LocalFile:
+    """`ports.OpenFile`: a regular file, open for reading. `read_into` and `fingerprint` are safe in many threads."""
+
+    def __init__(self, descriptor: int, root: bytes, path: bytes) -> None:
+        self._descriptor = descriptor
+        self._root = root
+        self._path = path
+
+    def fingerprint(self) -> Fingerprint:
+        """Whose bytes these are, by fstat. Raises Transient, or Vanished where a file server has dropped the file."""
+        try:
+            return fingerprint_of(os.fstat(self._descriptor))
+        except OSError as error:
+            raise file_trouble(error, self._root, self._path) from error
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer from the offset; fewer bytes only at the end of the file. Raises Transient."""
+        filled = 0
+        try:
+            while filled < len(buffer):
+                count = os.preadv(self._descriptor, [buffer[filled : filled + _BLOCK]], offset + filled)
+                if count == 0:
+                    break
+                filled += count
+        except OSError as error:
+            raise file_trouble(error, self._root, self._path) from error
+        return filled
+
+    def close(self) -> None:
+        """Let go of the descriptor; again is harmless. Not while another thread reads."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class LocalDisk:
+    """`ports.Disk`. Calls for one file raise `FolderAway` (Transient and FolderUnavailable) if the root is not there."""
+
+    def __init__(self, opener: Opener | None = None) -> None:
+        self._opener = opener or Opener()
+
+    def root(self, root: bytes) -> RootIdentity:
+        """Which directory is there now. Raises FolderUnavailable when missing, unreadable or no directory."""
+        try:
+            descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                # Looking something up in it takes the right to enter it, which opening it does not.
+                status = os.stat(b".", dir_fd=descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise root_trouble(error, root) from error
+        return RootIdentity(status.st_dev, status.st_ino)
+
+    def scan(
+        self,
+        root: bytes,
+        *,
+        recursive: bool,
+        descend: Callable[[bytes], bool],
+        take: Callable[[bytes], bool],
+    ) -> Iterator[Entry | Blind]:
+        """Every regular file below the root in byte order; FolderUnavailable comes from the first step on."""
+        return walk(root, Wish(recursive, descend, take))
+
+    def look(self, root: bytes, path: bytes) -> Fingerprint | None:
+        """The fingerprint of the regular file at the path, readable or not; None where there is none.
+
+        Raises Transient where it cannot be told: no right to enter a directory above it, trouble of the device.
+        """
+        status = self._status(root, path)
+        return fingerprint_of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
+
+    def exists(self, root: bytes, path: bytes) -> bool:
+        """Whether anything is at the path, be it a dangling symlink. Raises Transient where it cannot be told."""
+        return self._status(root, path) is not None
+
+    def open(self, root: bytes, path: bytes) -> LocalFile:
+        """Open for reading. Raises Vanished where there is no regular file, Transient for everything else."""
+        return LocalFile(self._open_regular(root, path), root, path)
+
+    def writer(self, root: bytes, path: bytes) -> Writer:
+        """Whether somebody has it open for writing; UNKNOWN also where we may not even read it.
+
+        Raises Vanished where there is no regular file. Needs `ignore_lease_signals()` at the start of the process,
+        without which the answer is always UNKNOWN.
+        """
+        try:
+            descriptor = self._open_regular(root, path)
+        except FolderAway:
+            raise
+        except Transient:
+            return Writer.UNKNOWN
+        try:
+            return writer_of(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def free_bytes(self, root: bytes) -> int | None:
+        """Free bytes for unprivileged users on the folder's file system; None where it cannot be told."""
+        try:
+            space = os.statvfs(root)
+        except OSError:
+            return None
+        return space.f_bavail * space.f_frsize
+
+    def _open_regular(self, root: bytes, path: bytes) -> int:
+        with _opened(root) as directory:
+            try:
+                return self._opener.open_regular(directory, path)
+            except OSError as error:
+                raise file_trouble(error, root, path) from error
+
+    def _status(self, root: bytes, path: bytes) -> os.stat_result | None:
+        with _opened(root) as directory:
+            try:
+                descriptor = self._opener.open(directory, path, LOOK_FLAGS)
+            except OSError as error:
+                if is_gone(error):
+                    return None
+                raise file_trouble(error, root, path) from error
+        try:
+            return os.fstat(descriptor)
+        except OSError as error:
+            raise file_trouble(error, root, path) from error
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(root: bytes) -> Iterator[int]:
+    """The root as a place to start from. Raises FolderAway."""
+    try:
+        descriptor = os.open(root, _ROOT_FLAGS)
+    except OSError as error:
+        raise folder_away(error, root) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
