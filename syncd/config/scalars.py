@@ -1,0 +1,327 @@
+"""The kinds of value a key can have, each with the one sentence that says what was expected.
+
+No message here ever holds the value: a token pasted into the wrong place must not reach a terminal or a journal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import unicodedata
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Self, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BeforeValidator
+
+from syncd.config.surroundings import DEVICE_LENGTH
+from syncd.config.units import (
+    DURATION_WANTED,
+    SIZE_WANTED,
+    duration_text,
+    parse_duration,
+    parse_size,
+    size_text,
+)
+from syncd.decide import keys, select
+
+
+class Unfit(ValueError):
+    """A value is not what its key takes. Of all exceptions pydantic collects only ValueErrors."""
+
+
+class Unquoted(str):
+    """A bare word that YAML 1.1 takes for something other than text: `no`, `010`, `12:30`, `2026-01-28`.
+
+    `kind` says what. Only a choice that holds the very word takes it (`not_open: off`).
+    """
+
+    __slots__ = ("kind",)
+    kind: str
+
+    def __new__(cls, text: str, kind: str) -> Self:
+        """The word as it stands in the file."""
+        word = super().__new__(cls, text)
+        word.kind = kind
+        return word
+
+
+def what_is(value: object) -> str:
+    """What a value is, in an operator's words and without showing it."""
+    match value:
+        case None:
+            return "is empty (null)"
+        case bool():
+            return "is a YAML boolean"
+        case Unquoted():
+            return f"is a YAML {value.kind}"
+        case int():
+            return "is a YAML number"
+        case str():
+            return "is text"
+        case list() | tuple():
+            return "is a list"
+        case _:
+            return "is a mapping"
+
+
+def _text(value: object) -> str:
+    """Text without control characters. Raises Unfit."""
+    if not isinstance(value, str) or isinstance(value, Unquoted):
+        remedy = "" if value is None or isinstance(value, (list, tuple)) else ": put it in quotes"
+        raise Unfit(f"{what_is(value)}, expected text{remedy}")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise Unfit("holds a line break or another control character")
+    return value
+
+
+def _filled(value: object) -> str:
+    text = _text(value)
+    if not text:
+        raise Unfit("is empty, expected text")
+    return text
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Unfit(f"{what_is(value)}, expected true or false")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+def choice(literal: Any) -> Any:
+    """A validator for one of a Literal's words, quoted or not."""
+    words = get_args(literal)
+
+    def _choice(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise Unfit(f"{_unfit(value)}, expected one of {', '.join(words)}")
+        return str(value)
+
+    return BeforeValidator(_choice)
+
+
+def _unfit(value: object) -> str:
+    return "is unknown" if isinstance(value, str) else what_is(value)
+
+
+def count(lowest: int, highest: int) -> Any:
+    """A validator for a whole number within bounds."""
+
+    def _count(value: object) -> int:
+        wanted = f"expected a whole number from {lowest} to {highest}"
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Unfit(f"{what_is(value)}, {wanted}")
+        if not lowest <= value <= highest:
+            raise Unfit(f"is out of range, {wanted}")
+        return value
+
+    return BeforeValidator(_count)
+
+
+def size(lowest: int, highest: int | None = None) -> Any:
+    """A validator for a size in bytes, written with a unit."""
+
+    def _size(value: object) -> int:
+        number = parse_size(_measure(value, SIZE_WANTED))
+        if number < lowest:
+            raise Unfit(f"is too small, expected at least {size_text(lowest)}")
+        if highest is not None and number > highest:
+            raise Unfit(f"is too large, expected at most {size_text(highest)}")
+        return number
+
+    return BeforeValidator(_size)
+
+
+def duration(lowest: timedelta) -> Any:
+    """A validator for a time span, written with a unit."""
+
+    def _duration(value: object) -> timedelta:
+        span = parse_duration(_measure(value, DURATION_WANTED))
+        if span < lowest:
+            raise Unfit(f"is too short, expected at least {duration_text(lowest)}")
+        return span
+
+    return BeforeValidator(_duration)
+
+
+def _measure(value: object, wanted: str) -> str:
+    if isinstance(value, str) and not isinstance(value, Unquoted):
+        return value
+    if isinstance(value, (int, Unquoted)) and not isinstance(value, bool):
+        raise Unfit(f"{what_is(value)} without a unit, expected {wanted}")
+    raise Unfit(f"{what_is(value)}, expected {wanted}")
+
+
+def matching(pattern: str, wanted: str) -> Any:
+    """A validator for text that a regular expression matches whole."""
+    compiled = re.compile(pattern)
+
+    def _matching(value: object) -> str:
+        text = _filled(value)
+        if compiled.fullmatch(text) is None:
+            raise Unfit(f"is not usable here, expected {wanted}")
+        return text
+
+    return BeforeValidator(_matching)
+
+
+DeviceName = Annotated[
+    str,
+    matching(
+        rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{DEVICE_LENGTH - 1}}}",
+        f"1 to {DEVICE_LENGTH} letters, digits, dots, underscores or hyphens, the first a letter or digit",
+    ),
+]
+# What botocore takes for a bucket name; S3 itself is stricter, other stores are not.
+BucketName = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9._-]{3,255}",
+        "the name alone (no s3://), 3 or more letters, digits, dots, underscores or hyphens",
+    ),
+]
+RegionName = Annotated[
+    str, matching(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", "a region's name such as eu-central-1")
+]
+
+
+def absolute_path(value: object) -> Path:
+    """A path that means the same from every working directory. Raises Unfit."""
+    text = _filled(value)
+    if not text.startswith("/"):
+        raise Unfit("is a relative path, expected an absolute one (beginning with /)")
+    if ".." in text.split("/"):
+        raise Unfit("holds .., expected a path without it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise Unfit("holds characters that this system's file names cannot have") from None
+    return Path(os.path.normpath("/" + text.lstrip("/")))
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(absolute_path)]
+
+
+def folder_name(value: object) -> str:
+    """A name that can be one segment of a key. Raises Unfit."""
+    text = _filled(value)
+    if "/" in text or text in {".", ".."}:
+        raise Unfit("is not usable here, expected a name without /")
+    return text
+
+
+def _prefix(value: object) -> str:
+    text = _text(value)
+    segments = text.split("/")
+    if any(segment in {"", ".", ".."} for segment in segments[:-1]):
+        raise Unfit("has an empty, . or .. segment, expected a key prefix such as cam-07/ (no / in front)")
+    # Half of what S3 allows for a key, so that there is room for a path.
+    if len(text.encode()) > keys.MAX_KEY_BYTES // 2:
+        raise Unfit(f"is too long, expected at most {keys.MAX_KEY_BYTES // 2} bytes")
+    return text
+
+
+Prefix = Annotated[str, BeforeValidator(_prefix)]
+
+
+def _key_template(value: object) -> str:
+    text = _filled(value)
+    keys.parse(text)
+    return text
+
+
+KeyTemplate = Annotated[str, BeforeValidator(_key_template)]
+
+
+def _glob(value: object) -> str:
+    text = _filled(value)
+    if text.startswith("/"):
+        raise Unfit("begins with /, expected a pattern relative to the folder's path")
+    if any(segment in {"", ".", ".."} for segment in text.split("/")):
+        raise Unfit("has an empty, . or .. segment (or ends in /), which no path has")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(select.translate(text))
+    except (re.error, FutureWarning):
+        raise Unfit("has a set [...] that cannot be read, expected one such as [a-z]") from None
+    return text
+
+
+Glob = Annotated[str, BeforeValidator(_glob)]
+
+_MARKER_FIELDS: Final = ("{name}", "{stem}", "{suffix}")
+
+
+def _marker(value: object) -> str:
+    text = _filled(value)
+    literal = text
+    for field in _MARKER_FIELDS:
+        literal = literal.replace(field, "")
+    if "{" in literal or "}" in literal:
+        raise Unfit("has an unknown field or a stray brace, expected only {name}, {stem} and {suffix}")
+    if "/" in text or text in {".", ".."}:
+        raise Unfit("is not usable here, expected a file name beside the file, without /")
+    if text.replace("{stem}{suffix}", "{name}") == "{name}":
+        raise Unfit("is the file itself, expected another name such as {name}.done")
+    return text
+
+
+Marker = Annotated[str, BeforeValidator(_marker)]
+
+
+def _api_url(value: object) -> str:
+    parts = _split_url(_filled(value))
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise Unfit("is http to another machine, expected https: the token would travel in the clear")
+    return parts.geturl()
+
+
+def _endpoint_url(value: object) -> str:
+    parts = _split_url(_filled(value))
+    if parts.query:
+        raise Unfit("has a query, expected only scheme, host and port")
+    return parts.geturl()
+
+
+ApiUrl = Annotated[str, BeforeValidator(_api_url)]
+EndpointUrl = Annotated[str, BeforeValidator(_endpoint_url)]
+
+
+def _split_url(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise Unfit("is no usable URL, expected https://HOST[:PORT]/...")
+    if parts.username is not None or parts.password is not None:
+        raise Unfit("holds a user name or password, expected a URL without")
+    if "#" in text:
+        raise Unfit("has a fragment (#...), expected a URL without")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine for certain: no name server is asked."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def or_from(source: Callable[[Any], Any]) -> Any:
+    """A validator that fills an absent value (or null) from the validation's facts, before any other sees it."""
+
+    def _fill(value: object, info: Any) -> Any:
+        return source(info) if value is None else value
+
+    return BeforeValidator(_fill)
