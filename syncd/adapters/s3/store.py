@@ -1,0 +1,252 @@
+"""The destination: S3 by the port `ObjectStore`, one request each, every answer validated, every failure one of our kinds.
+
+Sums are ready-made headers over the very bytes that are sent; botocore computes none. Nothing is retried here (see
+`retrying`). A Put or Complete whose answer was lost is Doubtful unless it is certain that nothing was stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from syncd.adapters.s3 import answers
+from syncd.adapters.s3.body import BodyReader
+from syncd.adapters.s3.client import Clients
+from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, translate
+from syncd.adapters.s3.outages import LostAnswer, cause_in
+from syncd.errors import ChecksumIgnored, Doubtful, SyncdError, UploadGone
+from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
+from syncd.ports import Body
+
+
+class S3Store:
+    """One S3 or S3-compatible destination. Safe to use from many threads."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._clients.close()
+
+    def put(self, target: Target, body: Body, condition: Condition) -> Stored:
+        """PutObject. Again: refused by the condition, or replaces the object by itself."""
+        asked = _about("put", target)
+        reader = BodyReader(body)
+        given = _object(target) | _sum(target.algorithm, body.checksum) | _condition(condition)
+        with _doubt(reader), _checksums_may_be_unknown(target):
+            answer = self._send(asked, "put_object", reader, given)
+            stored = answers.stored(answer, asked, target.algorithm)
+            answers.honoured(answer, asked, target.algorithm, body.checksum)
+            return stored
+
+    def create(self, target: Target) -> str:
+        """CreateMultipartUpload: the upload id. Again: a second upload, whose first the caller must abort."""
+        asked = _about("create", target)
+        given = _object(target)
+        if target.algorithm in answers.FIELD:
+            given["ChecksumAlgorithm"] = answers.NAME[target.algorithm]
+            given["ChecksumType"] = answers.TYPE[target.algorithm]
+        with _checksums_may_be_unknown(target):
+            answer = self._call(asked, "create_multipart_upload", given)
+        answers.echoed(answer, asked)
+        upload_id = answer.get("UploadId")
+        if not isinstance(upload_id, str) or not upload_id:
+            raise LostAnswer(f"{asked}: the answer has no upload id")
+        try:
+            answers.promised(answer, asked, target.algorithm)
+        except ChecksumIgnored:
+            with contextlib.suppress(
+                SyncdError
+            ):  # as far as that goes; the store's lifecycle is the backstop
+                self.abort(target.bucket, target.key, upload_id)
+            raise
+        return upload_id
+
+    def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
+        """UploadPart. Again: replaces the part by itself."""
+        asked = _about("upload_part", target)
+        given = {
+            **_where(asked),
+            "UploadId": upload_id,
+            "PartNumber": number,
+            **_sum(target.algorithm, body.checksum),
+        }
+        answer = self._send(asked, "upload_part", BodyReader(body), given)
+        etag = answers.etag(answer, asked)
+        answers.honoured(answer, asked, target.algorithm, body.checksum)
+        return Part(number=number, size=body.size, etag=etag, checksum=body.checksum or None)
+
+    def list_parts(self, target: Target, upload_id: str) -> Iterator[Part]:
+        """ListParts, page by page as they are consumed. Raises UploadGone."""
+        asked = _about("list_parts", target)
+        marker = 0
+        while True:
+            given = {**_where(asked), "UploadId": upload_id, "PartNumberMarker": marker}
+            page = self._call(asked, "list_parts", given)
+            answers.echoed(page, asked)
+            for listed in page.get("Parts") or []:
+                part = answers.part(listed, asked, target.algorithm)
+                marker = max(marker, part.number)
+                yield part
+            if not page.get("IsTruncated"):
+                return
+            if marker <= given["PartNumberMarker"]:
+                raise LostAnswer(f"{asked}: the listing does not get beyond part {marker}")
+
+    def complete(
+        self,
+        target: Target,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        size: int,
+        checksum: str,
+        condition: Condition,
+    ) -> Stored:
+        """CompleteMultipartUpload. Again: AWS answers the same, others UploadGone; the caller looks by HEAD."""
+        asked = _about("complete", target)
+        given = {
+            **_where(asked),
+            "UploadId": upload_id,
+            "MultipartUpload": {"Parts": [_listed(part, target.algorithm) for part in parts]},
+            "MpuObjectSize": size,
+            **_whole(target.algorithm, checksum),
+            **_condition(condition),
+        }
+        try:
+            with _doubt():
+                answer = self._call(asked, "complete_multipart_upload", given)
+                answers.echoed(answer, asked)
+                return answers.stored(answer, asked, target.algorithm)
+        except UploadGone as gone:
+            # With If-Match, NoSuchKey may mean the object as well as the upload.
+            if condition.if_match is not None and _code(gone) == "NoSuchKey":
+                raise Doubtful(str(gone)) from gone
+            raise
+
+    def abort(self, bucket: str, key: str, upload_id: str) -> None:
+        """AbortMultipartUpload; one that is gone already counts as aborted."""
+        asked = Asked(operation="abort", bucket=bucket, key=key)
+        with contextlib.suppress(UploadGone):
+            self._call(asked, "abort_multipart_upload", {**_where(asked), "UploadId": upload_id})
+
+    def head(self, bucket: str, key: str) -> RemoteObject | None:
+        """What is under the key; None for 404, and for the 403 that stands for it where listing is not allowed."""
+        asked = Asked(operation="head", bucket=bucket, key=key)
+        try:
+            answer = self._call(asked, "head_object", {**_where(asked), "ChecksumMode": "ENABLED"})
+        except NotShown:
+            return None
+        return answers.remote_object(answer, asked)
+
+    def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
+        """Open uploads of exactly this key as (upload id, initiated at); None where we may not list them."""
+        asked = Asked(operation="list_uploads", bucket=bucket, key=key)
+        found: list[tuple[str, float]] = []
+        markers: dict[str, str] | None = {}
+        while markers is not None:
+            try:
+                page = self._call(
+                    asked, "list_multipart_uploads", {"Bucket": bucket, "Prefix": key, **markers}
+                )
+            except NotShown:
+                return None
+            found.extend(answers.uploads_of(page, asked))
+            markers = answers.next_uploads(page, asked, markers)
+        return found
+
+    def _send(self, asked: Asked, method: str, reader: BodyReader, given: dict[str, Any]) -> dict[str, Any]:
+        # An empty body needs no `Expect: 100-continue` and its round trip.
+        return self._call(asked, method, {**given, "Body": reader if len(reader) else b""})
+
+    def _call(self, asked: Asked, method: str, given: dict[str, Any]) -> dict[str, Any]:
+        client = self._clients.current()
+        try:
+            answer: dict[str, Any] = getattr(client, method)(**given)
+        except SyncdError:  # the credentials' own, or the body's while it is signed
+            raise
+        except Exception as error:
+            own = cause_in(error, SyncdError)
+            if own is not None:  # the body's, wrapped by botocore while it was sent
+                raise own from None
+            raise translate(error, asked, region=client.meta.region_name) from error
+        return answer
+
+
+@contextlib.contextmanager
+def _doubt(reader: BodyReader | None = None) -> Iterator[None]:
+    """A lost answer is doubt about the object, unless its body had not been sent to the end."""
+    try:
+        yield
+    except LostAnswer as lost:
+        if reader is not None and not reader.exhausted:
+            raise
+        raise Doubtful(str(lost), hint=lost.hint) from lost
+
+
+@contextlib.contextmanager
+def _checksums_may_be_unknown(target: Target) -> Iterator[None]:
+    """A store that does not implement the request may do so without the checksum."""
+    try:
+        yield
+    except Unsupported as unsupported:
+        if target.algorithm not in answers.FIELD:
+            raise
+        raise ChecksumIgnored(str(unsupported)) from unsupported
+
+
+def _code(fault: SyncdError) -> str:
+    return read_answer(fault.__cause__).code if isinstance(fault.__cause__, ClientError) else ""
+
+
+def _about(operation: str, target: Target) -> Asked:
+    return Asked(operation=operation, bucket=target.bucket, key=target.key)
+
+
+def _where(asked: Asked) -> dict[str, Any]:
+    return {"Bucket": asked.bucket, "Key": asked.key}
+
+
+def _object(target: Target) -> dict[str, Any]:
+    given: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
+    given["Metadata"] = {**target.metadata, answers.MARK: target.token}
+    if target.content_type is not None:
+        given["ContentType"] = target.content_type
+    return given
+
+
+def _sum(algorithm: Algorithm, value: str) -> dict[str, Any]:
+    if algorithm is Algorithm.MD5:
+        return {"ContentMD5": value}
+    return {answers.FIELD[algorithm]: value} if algorithm in answers.FIELD else {}
+
+
+def _whole(algorithm: Algorithm, value: str) -> dict[str, Any]:
+    if algorithm not in answers.FIELD:
+        return {}
+    given = {"ChecksumType": answers.TYPE[algorithm]}
+    if (
+        answers.TYPE[algorithm] == "FULL_OBJECT"
+    ):  # a composite sum is made of the parts' sums, which are listed
+        given[answers.FIELD[algorithm]] = value
+    return given
+
+
+def _listed(part: Part, algorithm: Algorithm) -> dict[str, Any]:
+    listed: dict[str, Any] = {"PartNumber": part.number, "ETag": part.etag}
+    if algorithm in answers.FIELD and part.checksum is not None:
+        listed[answers.FIELD[algorithm]] = part.checksum
+    return listed
+
+
+def _condition(condition: Condition) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if condition.if_none_match:
+        given["IfNoneMatch"] = "*"
+    if condition.if_match is not None:
+        given["IfMatch"] = condition.if_match
+    return given
