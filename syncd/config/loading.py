@@ -20,6 +20,9 @@ from syncd.config.scalars import what_is
 from syncd.config.surroundings import Surroundings
 from syncd.errors import ConfigError
 
+# `bukcet` is bucket (0.83), but `retention` is not destination (0.70).
+_ALIKE: Final = 0.75
+
 
 def load(path: Path, surroundings: Surroundings | None = None) -> Config:
     """The configuration in a file. Raises ConfigError with every mistake as `FILE:LINE:COL: KEY: what, expected`."""
@@ -66,8 +69,6 @@ def _sentence(data: dict[str, Any], place: Place, kind: str, detail: Any) -> str
             return "is missing, expected it here: it has no default"
         case "value_error":
             return str(detail["ctx"]["error"])
-        case "too_short":
-            return "is an empty list, expected at least one entry"
         case "model_type":
             return (
                 f"{what_is(_at(data, place))}, expected keys below it: {', '.join(SECTIONS[_shape(place)])}"
@@ -106,7 +107,7 @@ SECTIONS: Final = dict(_sections(Config))
 def _unknown_key(place: Place) -> str:
     *above, name = _shape(place)
     here = SECTIONS[tuple(above)]
-    close = difflib.get_close_matches(name[:100], here, n=1)
+    close = difflib.get_close_matches(name[:100], here, n=1, cutoff=_ALIKE)
     if close:
         return f"unknown key, did you mean {close[0]}?"
     elsewhere = [".".join((*shape, name)) for shape, names in SECTIONS.items() if name in names]

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
 
 from syncd.config.scalars import (
     AbsolutePath,
@@ -31,6 +31,7 @@ from syncd.config.scalars import (
     folder_name,
     or_from,
     size,
+    some,
 )
 from syncd.config.surroundings import Surroundings
 
@@ -125,7 +126,7 @@ class Folder(Section):
     path: AbsolutePath
     name: Annotated[str, BeforeValidator(folder_name), or_from(_last_part)] = _FILLED_IN
     recursive: Flag = True
-    include: Annotated[tuple[Glob, ...], Strict(False), Field(min_length=1)] = ("**",)
+    include: Annotated[tuple[Glob, ...], Strict(False), AfterValidator(some)] = ("**",)
     exclude: Annotated[tuple[Glob, ...], Strict(False)] = (".*", "*.tmp", "*.part", "*.partial", "*~")
     key: KeyTemplate = "{prefix}{folder}/{path}"
     complete_when: CompleteWhen = CompleteWhen()
@@ -164,7 +165,7 @@ class Config(Section):
     device: Annotated[DeviceName, or_from(lambda info: _surroundings(info).device())] = _FILLED_IN
     credentials: Credentials
     destination: Destination = Destination()
-    folders: Annotated[tuple[Folder, ...], Strict(False), Field(min_length=1)]
+    folders: Annotated[tuple[Folder, ...], Strict(False), AfterValidator(some)]
     upload: Upload = Upload()
     state: Annotated[AbsolutePath, or_from(lambda info: str(_surroundings(info).ledger()))] = _FILLED_IN
     console: Annotated[Console, BeforeValidator(_with_socket)] = Field(

@@ -318,6 +318,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def some(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The entries, of which there must be one at least. Raises Unfit."""
+    if not entries:
+        raise Unfit("is an empty list, expected at least one entry")
+    return entries
+
+
 def or_from(source: Callable[[Any], Any]) -> Any:
     """A validator that fills an absent value (or null) from the validation's facts, before any other sees it."""
 

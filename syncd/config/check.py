@@ -1,0 +1,156 @@
+"""What `syncd check` sees when it holds a sound configuration against the machine: files, rights, risks.
+
+Looks, never changes or waits: no network, no lock. An `error` keeps the daemon from working; a `warning` is something
+that it lives with (a missing folder waits) but that is worth a look.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from syncd.config.model import Config, Folder
+from syncd.config.read import key_text
+from syncd.config.scalars import is_loopback
+from syncd.config.surroundings import Surroundings
+from syncd.decide import keys
+
+# man 7 unix: sun_path has 108 bytes, the last of them NUL.
+_LONGEST_SOCKET: Final = 107
+_RUN_AS_DAEMON: Final = "run this check as the user that runs syncd"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something worth saying: how bad, about which key, what, and what to do about it."""
+
+    severity: Literal["error", "warning"]
+    where: str
+    text: str
+    hint: str | None = None
+
+
+def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
+    """Everything found, in the order of the file. Never raises."""
+    return [
+        *_device(config),
+        *_token_file(config.credentials.api.token_file),
+        *_ca_file("credentials.api.ca_file", config.credentials.api.ca_file),
+        *_endpoint(config.destination.endpoint_url),
+        *_ca_file("destination.ca_file", config.destination.ca_file),
+        *_folders(config),
+        *_same_keys(config.folders),
+        *_state(config.state),
+        *_kept_inside_folders(config, surroundings),
+        *_socket(config.socket),
+    ]
+
+
+def _device(config: Config) -> Iterator[Finding]:
+    if config.device.partition(".")[0] == "localhost":
+        text = "is localhost: a second machine of that name would write to the same keys"
+        yield Finding("warning", "device", text, "give each machine a name of its own")
+
+
+def _token_file(path: Path) -> Iterator[Finding]:
+    where = "credentials.api.token_file"
+    found = _status(path)
+    if isinstance(found, str):
+        yield Finding(
+            "error", where, f"{path} {found}", "put the device's API token there, mode 0640 or 0600"
+        )
+    elif not stat.S_ISREG(found.st_mode):
+        yield Finding("error", where, f"{path} is no regular file", "name the file that holds the API token")
+    elif found.st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
+        who = "others can read it" if found.st_mode & stat.S_IROTH else "someone else can write it"
+        text = f"{path} has mode {stat.S_IMODE(found.st_mode):04o}: {who}"
+        yield Finding("error", where, text, f"chmod o=,g-w {path}")
+    elif not os.access(path, os.R_OK):
+        yield Finding("error", where, f"{path} is not readable for this user", _RUN_AS_DAEMON)
+
+
+def _ca_file(where: str, path: Path | None) -> Iterator[Finding]:
+    if path is None:
+        return
+    found = _status(path)
+    if isinstance(found, str):
+        yield Finding("error", where, f"{path} {found}", "name a file of PEM certificates, or null")
+    elif not stat.S_ISREG(found.st_mode) or not os.access(path, os.R_OK):
+        yield Finding("error", where, f"{path} is no readable file", _RUN_AS_DAEMON)
+
+
+def _endpoint(url: str | None) -> Iterator[Finding]:
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        text = "is http to another machine: recordings travel in the clear"
+        yield Finding("warning", "destination.endpoint_url", text, "use https")
+
+
+def _folders(config: Config) -> Iterator[Finding]:
+    for index, folder in enumerate(config.folders):
+        where = key_text(("folders", index, "path"))
+        found = _status(folder.path)
+        if isinstance(found, str):
+            text = f"{folder.path} {found}: the folder waits until it is there"
+            yield Finding("warning", where, text, "create it, mount it, or take it out")
+        elif not stat.S_ISDIR(found.st_mode):
+            yield Finding(
+                "warning", where, f"{folder.path} is no directory: the folder waits", "name a directory"
+            )
+        elif not os.access(folder.path, os.R_OK | os.X_OK):
+            text = f"{folder.path} is not readable for this user: the folder waits"
+            yield Finding("warning", where, text, f"give syncd r-x on it, or {_RUN_AS_DAEMON}")
+
+
+def _same_keys(folders: tuple[Folder, ...]) -> Iterator[Finding]:
+    owners: dict[str, int] = {}
+    for index, folder in enumerate(folders):
+        owner = owners.setdefault(folder.key, index)
+        if owner != index and not keys.parse(folder.key).uses("folder"):
+            text = f"is the same template as that of folders[{owner}] and has no {{folder}}: two files can meet in one key"
+            yield Finding(
+                "warning", key_text(("folders", index, "key")), text, "put {folder} into both templates"
+            )
+
+
+def _state(path: Path) -> Iterator[Finding]:
+    directory = path.parent
+    while isinstance(_status(directory), str) and directory != directory.parent:
+        directory = directory.parent
+    if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
+        yield Finding("error", "state", f"{directory} is not writable for this user", _RUN_AS_DAEMON)
+
+
+def _kept_inside_folders(config: Config, surroundings: Surroundings) -> Iterator[Finding]:
+    """Our own files in a watched folder would be uploaded like any other."""
+    private = {"state": config.state, "credentials.api.token_file": config.credentials.api.token_file}
+    for where, path in private.items():
+        real = Path(surroundings.real_path(str(path)))
+        for index, folder in enumerate(config.folders):
+            if real.is_relative_to(surroundings.real_path(str(folder.path))):
+                text = f"lies inside folders[{index}].path: it would be uploaded unless excluded"
+                yield Finding("warning", where, text, "keep it outside the watched folders")
+
+
+def _socket(path: Path) -> Iterator[Finding]:
+    size = len(os.fsencode(path))
+    if size > _LONGEST_SOCKET:
+        text = f"has {size} bytes, a Unix socket's path at most {_LONGEST_SOCKET}"
+        yield Finding("warning", "console.socket", text, "give a shorter path")
+
+
+def _status(path: Path) -> os.stat_result | str:
+    """What stat says, or half a sentence about why it says nothing."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be looked at ({error.strerror})"

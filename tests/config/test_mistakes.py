@@ -1,0 +1,419 @@
+"""Every rule of the model and between keys, each broken once: the place, the key, what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import pydantic
+import pytest
+
+from syncd.config import Config
+
+Problems = Callable[..., list[str]]
+Written = Callable[[dict[str, str]], str]
+
+TEXT = [
+    "device",
+    "credentials.api.url",
+    "credentials.api.token_file",
+    "credentials.api.ca_file",
+    "destination.bucket",
+    "destination.prefix",
+    "destination.region",
+    "destination.endpoint_url",
+    "destination.ca_file",
+    "folders[0].path",
+    "folders[0].name",
+    "folders[0].key",
+    "folders[0].complete_when.marker",
+    "state",
+    "console.socket",
+]
+MEASURES = [
+    "credentials.api.timeout",
+    "credentials.api.renew_before",
+    "folders[0].complete_when.quiet",
+    "folders[0].rescan",
+    "upload.part_size",
+    "upload.multipart_threshold",
+    "upload.memory",
+    "upload.connect_timeout",
+    "upload.read_timeout",
+]
+CHOICES = [
+    "destination.addressing_style",
+    "destination.checksum",
+    "folders[0].complete_when.not_open",
+    "folders[0].watch",
+    "log.level",
+    "log.format",
+]
+COUNTS = ["upload.files", "upload.parts"]
+FLAGS = ["folders[0].recursive"]
+LISTS = ["folders[0].include", "folders[0].exclude"]
+
+
+def leaves(model: type[pydantic.BaseModel], above: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = [
+            kind
+            for kind in (field.annotation, *get_args(field.annotation))
+            if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel)
+        ]
+        place = above + name + ("[0]" if name == "folders" else "")
+        if inner:
+            yield from leaves(inner[0], place + ".")
+        else:
+            yield place
+
+
+def test_these_lists_name_every_key_there_is() -> None:
+    assert sorted([*TEXT, *MEASURES, *CHOICES, *COUNTS, *FLAGS, *LISTS]) == sorted(leaves(Config))
+
+
+def complaint(problems: list[str], key: str) -> str:
+    """The one sentence about the key, which must be the only mistake."""
+    (problem,) = problems
+    where, found, text = problem.split(": ", 2)
+    assert found == key
+    assert where.split(":")[0] == "config.yaml"
+    assert all(int(number) > 0 for number in where.split(":")[1:])
+    return text
+
+
+@pytest.mark.parametrize("key", TEXT)
+@pytest.mark.parametrize(
+    "raw", ["no", "010", "7", "12:30", "1.10", "2026-01-28", "true", "Off", "0x1F", "=", ".inf"]
+)
+def test_where_text_is_meant_a_word_that_yaml_reads_otherwise_is_refused(
+    problems: Problems, written: Written, key: str, raw: str
+) -> None:
+    text = complaint(problems(written({key: raw})), key)
+    assert text.startswith("is a YAML ")
+    assert text.endswith("expected text: put it in quotes")
+
+
+@pytest.mark.parametrize("key", [*TEXT, *CHOICES, *MEASURES, *COUNTS, *FLAGS])
+@pytest.mark.parametrize(("raw", "what"), [("{a: b}", "is a mapping"), ("[a]", "is a list")])
+def test_a_list_or_mapping_in_place_of_a_value_is_refused(
+    problems: Problems, written: Written, key: str, raw: str, what: str
+) -> None:
+    assert complaint(problems(written({key: raw})), key).startswith(f"{what}, expected ")
+
+
+@pytest.mark.parametrize(
+    "key", [*MEASURES, *CHOICES, *COUNTS, *FLAGS, *LISTS, "credentials.api.url", "folders[0].key"]
+)
+def test_null_is_refused_where_it_would_stand_for_nothing(
+    problems: Problems, written: Written, key: str
+) -> None:
+    assert complaint(problems(written({key: "null"})), key).startswith("is empty (null), expected ")
+
+
+@pytest.mark.parametrize("key", MEASURES)
+@pytest.mark.parametrize("raw", ["10", "0", "010", "12:30", "1.5"])
+def test_a_measure_without_a_unit_is_refused(
+    problems: Problems, written: Written, key: str, raw: str
+) -> None:
+    assert "without a unit, expected a" in complaint(problems(written({key: raw})), key)
+
+
+@pytest.mark.parametrize("key", MEASURES)
+@pytest.mark.parametrize("raw", ["true", "fast", '"10"', "10 parsecs"])
+def test_a_measure_that_is_none_is_refused(problems: Problems, written: Written, key: str, raw: str) -> None:
+    assert "expected " in complaint(problems(written({key: raw})), key)
+
+
+@pytest.mark.parametrize("key", CHOICES)
+@pytest.mark.parametrize("raw", ["maybe", "Auto", "true", "3", "yes"])
+def test_a_choice_takes_only_its_words(problems: Problems, written: Written, key: str, raw: str) -> None:
+    assert "expected one of " in complaint(problems(written({key: raw})), key)
+
+
+def test_the_word_off_is_a_choice_only_where_it_is_one(
+    read: Callable[..., Config], problems: Problems, written: Written
+) -> None:
+    key = "folders[0].complete_when.not_open"
+    for raw in ("off", '"off"'):
+        assert read(written({key: raw})).folders[0].complete_when.not_open == "off"
+    for raw in ("false", "no", "Off", "OFF"):
+        assert complaint(problems(written({key: raw})), key).endswith("expected one of auto, off")
+    complaint(problems(written({"folders[0].watch": "off"})), "folders[0].watch")
+
+
+@pytest.mark.parametrize("key", COUNTS)
+@pytest.mark.parametrize(
+    "raw", ["0", "65", "-1", "4.0", '"4"', "04", "0x4", "true", "four", "1_0", "9" * 5000]
+)
+def test_a_count_is_a_whole_number_within_bounds(
+    problems: Problems, written: Written, key: str, raw: str
+) -> None:
+    assert complaint(problems(written({key: raw})), key).endswith("expected a whole number from 1 to 64")
+
+
+@pytest.mark.parametrize("raw", ["yes", "no", "on", "True", "TRUE", '"true"', "1", "y"])
+def test_only_true_and_false_are_booleans(problems: Problems, written: Written, raw: str) -> None:
+    key = "folders[0].recursive"
+    assert complaint(problems(written({key: raw})), key).endswith("expected true or false")
+
+
+@pytest.mark.parametrize("key", LISTS)
+@pytest.mark.parametrize("raw", ["'*.mp4'", "{a: b}", "7"])
+def test_a_list_is_a_list(problems: Problems, written: Written, key: str, raw: str) -> None:
+    assert complaint(problems(written({key: raw})), key).endswith("expected a list")
+
+
+@pytest.mark.parametrize("key", TEXT)
+def test_no_text_holds_control_characters(problems: Problems, written: Written, key: str) -> None:
+    text = complaint(problems(written({key: r'"https:\e[31m/a"'})), key)
+    assert text == "holds a line break or another control character"
+
+
+CASES = {
+    "device": ['""', "-cam", ".cam", "cam 7", "cam/7", "kamera-ü", "c" * 59],
+    "credentials.api.url": [
+        '""',
+        "uploads.example.com",
+        "/v1/credentials",
+        "ftp://example.com/",
+        "https://",
+        "https:///v1",
+        "http://uploads.example.com/",
+        "http://127.0.0.1.example.com/",
+        "http://localhost.example.com/",
+        "http://128.0.0.1/",
+        "http://0.0.0.0/",
+        "https://user:pw@example.com/",
+        "https://user@example.com/",
+        '"https://example.com/#x"',
+        "https://example.com:99999/",
+        "https://example.com:0/",
+        "https://exa mple.com/",
+        "https://[::1/",
+        "https://exämple.com/",
+        r"https:\\example.com",
+    ],
+    "credentials.api.token_file": ['""', "token", "~/token", "./token", "/a/../b", r'"/a\0b"'],
+    "credentials.api.timeout": ["0s", "36501d"],
+    "credentials.api.renew_before": ["0s"],
+    "destination.bucket": ["s3://b", "ab", "a/b", "bücket", "b" * 256, '"a b c"'],
+    "destination.prefix": ["/a", "a//b", "a/../b", "./a", "//", "x" * 513],
+    "destination.region": ["-eu", "eu_central", "eu central", "a" * 64],
+    "destination.endpoint_url": [
+        "s3.example.com",
+        "https://k:s@example.com",
+        "https://example.com?x=1",
+        "file:///x",
+    ],
+    "folders[0].path": ['""', "srv/capture", "~/x", "/srv/../x"],
+    "folders[0].name": ['""', "a/b", ".", '".."'],
+    "folders[0].include": ["[]", '[""]', '["/a"]', '["a/"]', '["a//b"]', '["../x"]', '["[z-a]"]', "[7]"],
+    "folders[0].exclude": ['["/a"]', '["./a"]', "[no]"],
+    "folders[0].key": ['""', '"{nope}"', '"{path"', '"{mtime}"', '"{path!r}"'],
+    "folders[0].complete_when.marker": [
+        '""',
+        '"{name}"',
+        '"{stem}{suffix}"',
+        '"x/{name}"',
+        '"{path}.done"',
+        '"{name"',
+        '"{{name}}"',
+        ".",
+        '".."',
+    ],
+    "folders[0].rescan": ["999ms", "0s"],
+    "upload.part_size": ["1MiB", "5242879B", "6GiB"],
+    "upload.multipart_threshold": ["0B", "6GiB"],
+    "upload.memory": ["1B", "3MiB"],
+    "upload.connect_timeout": ["0s"],
+    "upload.read_timeout": ["0s"],
+    "state": ["state.db"],
+    "console.socket": ["control.sock"],
+}
+
+
+@pytest.mark.parametrize(("key", "raw"), [(key, raw) for key, raws in CASES.items() for raw in raws])
+def test_an_impossible_value_is_refused_at_its_key_and_not_shown(
+    problems: Problems, written: Written, key: str, raw: str
+) -> None:
+    (problem,) = problems(written({key: raw}))
+    assert f": {key}" in problem
+    value = raw.strip('[]"')
+    assert len(value) < 10 or value not in problem
+
+
+def test_credentials_in_a_url_are_named_as_such(problems: Problems, written: Written) -> None:
+    text = complaint(
+        problems(written({"credentials.api.url": "https://u:hunter2@example.com"})), "credentials.api.url"
+    )
+    assert text == "holds a user name or password, expected a URL without"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9:80", "[::1]:8080"])
+def test_http_is_fine_to_this_machine_itself(
+    read: Callable[..., Config], written: Written, host: str
+) -> None:
+    url = f"http://{host}/c"
+    assert read(written({"credentials.api.url": f'"{url}"'})).credentials.api.url == url
+
+
+@pytest.mark.parametrize("raw", ['""', "a", "a/", "cam-07/x-", '"{device}/"'])
+def test_a_prefix_is_used_as_it_is(read: Callable[..., Config], written: Written, raw: str) -> None:
+    assert read(written({"destination.prefix": raw})).destination.prefix == raw.strip('"')
+
+
+FOLDERS = """\
+device: cam-07
+credentials: {api: {url: https://example.com, token_file: /t}}
+folders:
+"""
+
+
+def test_equal_and_nested_folders_are_refused_each_at_its_path(problems: Problems) -> None:
+    paths = ["/srv/a/b", "/srv/a", "/srv/ab", "/srv//a/./b/", "/srv/a/c/d"]
+    text = FOLDERS + "".join(f"  - {{name: n{index}, path: {path}}}\n" for index, path in enumerate(paths))
+    assert problems(text) == [
+        "config.yaml:4:16: folders[0].path: lies inside folders[1].path, expected folders that are apart",
+        "config.yaml:7:16: folders[3].path: lies inside folders[1].path, expected folders that are apart",
+        "config.yaml:8:16: folders[4].path: lies inside folders[1].path, expected folders that are apart",
+    ]
+    twice = FOLDERS + "  - path: /srv/a\n  - path: /srv/a/\n    name: b\n"
+    assert problems(twice) == [
+        "config.yaml:5:5: folders[1].path: is the same folder as folders[0].path, expected each once"
+    ]
+
+
+def test_folders_are_apart_also_through_symlinks(problems: Problems, tmp_path: Path) -> None:
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real/below")
+    text = FOLDERS + f"  - path: {tmp_path}/real\n  - path: {tmp_path}/link\n"
+    (problem,) = problems(text)
+    assert problem.startswith(
+        "config.yaml:5:5: folders[1].path: lies inside folders[0].path (through a symlink), "
+    )
+
+
+def test_names_are_unique_also_those_that_come_from_the_path(problems: Problems) -> None:
+    text = FOLDERS + "  - path: /a/x\n  - path: /b/x\n  - {path: /c, name: x}\n"
+    assert [problem.split(", ")[0] for problem in problems(text)] == [
+        "config.yaml:5:5: folders[1].name: is the same as that of folders[0]",
+        "config.yaml:6:16: folders[2].name: is the same as that of folders[0]",
+    ]
+
+
+def test_the_root_directory_needs_a_name(read: Callable[..., Config], problems: Problems) -> None:
+    (problem,) = problems(FOLDERS + "  - path: /\n")
+    assert "folders[0].name: is missing, and path has no last part" in problem
+    assert read(FOLDERS + "  - {path: /, name: all}\n").folders[0].path == Path("/")
+
+
+def test_memory_must_hold_one_block_of_each_part(
+    problems: Problems, read: Callable[..., Config], written: Written
+) -> None:
+    tight = {"upload.parts": "8", "upload.memory": "8MiB"}
+    assert read(written(tight)).upload.parts == 8
+    text = complaint(problems(written(tight | {"upload.parts": "9"})), "upload.memory")
+    assert text.startswith("is too small for upload.parts, expected at least 9MiB")
+
+
+def test_a_missing_key_points_at_the_section_that_lacks_it(problems: Problems) -> None:
+    text = "device: d\ncredentials:\n  api:\n    token_file: /t\nfolders:\n  - name: x\n"
+    assert problems(text) == [
+        "config.yaml:3:3: credentials.api.url: is missing, expected it here: it has no default",
+        "config.yaml:6:5: folders[0].path: is missing, expected it here: it has no default",
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "\n", "# nothing\n", "---\n", "null\n", "{}", "\ufeff"])
+def test_an_empty_file_says_what_the_least_is(problems: Problems, content: str) -> None:
+    assert problems(content) == [
+        "config.yaml:1:1: credentials: is missing, expected it here: it has no default",
+        "config.yaml:1:1: folders: is missing, expected it here: it has no default",
+    ]
+
+
+@pytest.mark.parametrize("content", ["- a\n", "cam-07\n", "7\n", "[{}]\n"])
+def test_a_file_that_is_no_mapping_says_so(problems: Problems, content: str) -> None:
+    (problem,) = problems(content)
+    assert problem.startswith("config.yaml:1:1: YAML: is no mapping, expected keys such as")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("devise: x", "devise: unknown key, did you mean device?"),
+        ("bucket: x", "bucket: unknown key here, did you mean destination.bucket?"),
+        (
+            "ca_file: x",
+            "ca_file: unknown key here, did you mean credentials.api.ca_file or destination.ca_file?",
+        ),
+        (
+            "retention: 90d",
+            "retention: unknown key, expected one of device, credentials, destination, folders, upload",
+        ),
+        (r'"\e[2Jx": 1', r"'\x1b[2Jx': unknown key, expected one of"),
+        ("x" * 100 + ": 1", "x" * 60 + "...: unknown key"),
+        ("log: {levl: info}", "log.levl: unknown key, did you mean level?"),
+        ("destination: {proxy: x}", "destination.proxy: unknown key, expected one of bucket, prefix"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_name(
+    problems: Problems, written: Written, line: str, problem: str
+) -> None:
+    (found,) = problems(written({}) + line + "\n")
+    assert f": {problem}" in found
+
+
+@pytest.mark.parametrize(
+    "section", ["log", "upload", "console", "destination", "credentials", "folders[0].complete_when"]
+)
+@pytest.mark.parametrize("raw", ["", "7", "text", "[]"])
+def test_a_section_holds_keys(problems: Problems, written: Written, section: str, raw: str) -> None:
+    text = written({}) + f"{section}: {raw}\n"
+    if "." in section:
+        text = written({section: raw})
+    elif section == "credentials":
+        text = f"folders: [{{path: /a}}]\ncredentials: {raw}\n"
+    assert ", expected keys below it: " in complaint(problems(text), section)
+
+
+def test_no_folders_are_refused(problems: Problems) -> None:
+    text = FOLDERS.replace("folders:\n", "")
+    assert (
+        complaint(problems(text + "folders: []\n"), "folders")
+        == "is an empty list, expected at least one entry"
+    )
+    assert complaint(problems(text + "folders:\n"), "folders") == "is empty (null), expected a list"
+    assert complaint(problems(text + "folders: {path: /a}\n"), "folders") == "is a mapping, expected a list"
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file(problems: Problems) -> None:
+    text = """\
+devise: cam
+credentials:
+  api:
+    url: http://example.com/
+    url: https://example.com/
+    token_file: *secret
+destination: {checksum: crc16}
+folders:
+  - path: /srv/a
+    recursive: yes
+  - path: /srv/a/b
+    rescan: 10
+upload: {parts: 64, memory: 2MiB, part_size: 1}
+"""
+    assert [problem.split(": ")[:2] for problem in problems(text)] == [
+        ["config.yaml:1:1", "devise"],
+        ["config.yaml:4:5", "credentials.api.url"],
+        ["config.yaml:5:5", "credentials.api.url"],
+        ["config.yaml:6:17", "credentials.api.token_file"],
+        ["config.yaml:7:15", "destination.checksum"],
+        ["config.yaml:10:5", "folders[0].recursive"],
+        ["config.yaml:11:5", "folders[1].path"],
+        ["config.yaml:12:5", "folders[1].rescan"],
+        ["config.yaml:13:21", "upload.memory"],
+        ["config.yaml:13:35", "upload.part_size"],
+    ]
