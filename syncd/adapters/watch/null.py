@@ -1,0 +1,19 @@
+"""The watcher that notices nothing: folders are found by scans alone."""
+
+from __future__ import annotations
+
+from syncd.model import RootIdentity
+
+
+class NullWatcher:
+    """`ports.Watcher` that leaves everything to scans."""
+
+    def tend(self, roots: dict[bytes, RootIdentity | None]) -> None:
+        """Nothing to tend."""
+
+    def state(self, root: bytes) -> str:  # noqa: ARG002  # the port asks per folder, the answer is one for all
+        """Always `poll`."""
+        return "poll"
+
+    def close(self) -> None:
+        """Nothing to stop."""
