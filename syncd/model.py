@@ -241,13 +241,12 @@ class Columns(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discover:
-    """A new version of a file appears. `supersedes`: the id of the row whose place it takes."""
+    """A new version of a file appears."""
 
     folder: bytes
     path: bytes
     fingerprint: Fingerprint
     why: str
-    supersedes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

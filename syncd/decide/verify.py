@@ -10,12 +10,15 @@ from syncd.model import Algorithm, Proof, ProofKind, RemoteObject, Stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What must be under the key: `checksum` over the whole file as `Sums.whole` writes it."""
+    """What must be under the key: `checksum` over the whole file as `Sums.whole` writes it.
+
+    None where the local bytes can no longer be summed; then token and size must do.
+    """
 
     token: str
     size: int
     algorithm: Algorithm
-    checksum: str
+    checksum: str | None
 
 
 class Finding(enum.Enum):
@@ -34,13 +37,16 @@ def examine(found: RemoteObject | None, expected: Expected) -> Finding:
     if found.token != expected.token:
         return Finding.FOREIGN
     shown = found.checksums.get(expected.algorithm)
-    if found.size != expected.size or (shown is not None and shown != expected.checksum):
+    differs = shown is not None and expected.checksum is not None and shown != expected.checksum
+    if found.size != expected.size or differs:
         return Finding.DAMAGED
     return Finding.OURS
 
 
 def proof_by_head(found: RemoteObject, expected: Expected) -> Proof:
     """The strongest proof that this HEAD gives; only for an object that `examine` calls OURS."""
+    if expected.checksum is None:
+        return Proof(ProofKind.SIZE, str(expected.size), "HEAD shows our token and size")
     if expected.algorithm is Algorithm.MD5:
         if found.etag.strip('"') == expected.checksum:
             return Proof(ProofKind.MD5, expected.checksum, "HEAD: ETag equals our MD5")

@@ -46,7 +46,7 @@ CREATE TABLE transfer (
     CHECK (state <> 'completing' OR (upload_id IS NOT NULL) = (part_size IS NOT NULL)),
     CHECK (state NOT IN ('verified', 'done') OR (proof_kind IS NOT NULL AND etag IS NOT NULL)),
     CHECK (if_none_match = 0 OR if_match IS NULL),
-    CHECK (gone_at IS NULL OR state = 'done')
+    CHECK (gone_at IS NULL OR state IN ('done', 'superseded'))
 ) STRICT;
 
 CREATE UNIQUE INDEX one_version_per_path ON transfer (folder, path) WHERE state NOT IN ('superseded', 'vanished');

@@ -1,0 +1,173 @@
+"""One watched folder's desk: is it there, is it still the same directory, is a scan due, how far is it.
+
+A folder that is missing, unreadable, unmounted or replaced waits and says so; the others go on, and nothing of it
+counts as gone meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+
+from syncd.act.discover import Discoverer, Findings, Scan, begin_scan
+from syncd.act.world import FolderPolicy, World
+from syncd.errors import FolderUnavailable
+from syncd.model import RootIdentity
+from syncd.ports import Watcher
+
+log = structlog.get_logger()
+
+SCAN_PAUSE_S = 2.0
+"""A scan that was asked for begins no sooner than this after the last one ended, or as long as that one took."""
+
+WAITING_AT_MOST = 1000
+"""With more transfers than this under way, a replaced folder is not accepted by itself."""
+
+
+class FolderDesk:
+    """Owned by the clerk's thread; the console reads the plain attributes."""
+
+    def __init__(self, policy: FolderPolicy, world: World, discoverer: Discoverer, watcher: Watcher) -> None:
+        self.policy = policy
+        self.identity: RootIdentity | None = None
+        self.state = "waiting"
+        self.reason: str | None = "not looked at yet"
+        self.hint: str | None = None
+        self.last_scan_at: float | None = None
+        self.scans_done = 0
+        self.scan_seconds = 0.0
+        self._world = world
+        self._discoverer = discoverer
+        self._watcher = watcher
+        self._scan: Scan | None = None
+        self._concluding = False
+        self._scan_began = 0.0
+        self._scan_due = world.clock.monotonic()
+        self._replaced = False
+
+    @property
+    def watch(self) -> str:
+        """`inotify`, `poll` or `degraded`."""
+        return self._watcher.state(self.policy.path)
+
+    def is_there(self) -> bool:
+        """Whether its files can be read now."""
+        return self.identity is not None
+
+    # -- the root
+
+    def check_root(self) -> None:
+        """Look which directory the path leads to. Cheap; called every few seconds."""
+        try:
+            identity = self._world.disk.root(self.policy.path)
+        except FolderUnavailable as missing:
+            self._lose(missing)
+            return
+        if self.identity is None or identity != self.identity:
+            self._found(identity)
+
+    def _lose(self, missing: FolderUnavailable) -> None:
+        if self.reason != str(missing):
+            log.warning("folder_waits", folder=self.policy.path, reason=str(missing), hint=missing.hint)
+        self.identity, self._scan, self._concluding = None, None, False
+        self.state, self.reason, self.hint = "blocked", str(missing), missing.hint
+
+    def _found(self, identity: RootIdentity) -> None:
+        known = self._world.ledger.root_identity(self.policy.path)
+        self._replaced = known is not None and known.inode != identity.inode
+        if not self._replaced and known != identity:
+            self._world.ledger.accept_root(self.policy.path, identity)
+        self.identity, self._scan, self._concluding = identity, None, False
+        self._scan_due = self._world.clock.monotonic()
+        self._say_how_it_is()
+
+    def _say_how_it_is(self) -> None:
+        if self._replaced:
+            reason = "another directory is at its path than before: unmounted, or replaced"
+            if self.reason != reason:
+                log.warning("folder_replaced", folder=self.policy.path)
+            self.state, self.reason = "waiting", reason
+            self.hint = "mount or move the former one back; new files in this one are taken all the same"
+        else:
+            self.state, self.reason, self.hint = "ok", None, None
+
+    def _accept_replacement(self, files: int) -> None:
+        """A directory in use, with nothing of ours missing from it, is the folder from now on."""
+        waiting = self._world.ledger.live(WAITING_AT_MOST)
+        missing = any(
+            row.folder == self.policy.path and self._world.disk.look(row.folder, row.path) is None
+            for row in waiting
+        )
+        if files and not missing and len(waiting) < WAITING_AT_MOST and self.identity is not None:
+            self._world.ledger.accept_root(self.policy.path, self.identity)
+            self._replaced = False
+            self._scan_due = self._world.clock.monotonic()
+            log.info("folder_accepted", folder=self.policy.path)
+
+    # -- scanning
+
+    def scan_soon(self, why: str) -> None:
+        """Bring the next scan forward, but not so far that storms of hints become storms of scans."""
+        pause = max(SCAN_PAUSE_S, self.scan_seconds)
+        soon = self._world.clock.monotonic() + (pause if self.scans_done or self._scan else 0.0)
+        if soon < self._scan_due:
+            log.debug("scan_soon", folder=self.policy.path, why=why)
+            self._scan_due = soon
+
+    def work(self) -> Findings:
+        """The next bit of a scan, if one is due or under way."""
+        if self.identity is None:
+            return Findings()
+        try:
+            return self._work()
+        except FolderUnavailable as missing:
+            self._lose(missing)
+            return Findings()
+
+    def _work(self) -> Findings:
+        now = self._world.clock.monotonic()
+        if self._scan is None:
+            if now < self._scan_due:
+                return Findings()
+            self._scan_due = now + self.policy.rescan_s
+            self._scan_began = now
+            self._scan = begin_scan(self.policy, self._world)
+        if self._concluding:
+            self._conclude(self._scan)
+            return Findings()
+        last, findings = self._discoverer.advance(self.policy, self._scan)
+        if last:
+            self._concluding = True
+            self._conclude(self._scan)
+        return findings
+
+    def _conclude(self, scan: Scan) -> None:
+        self.check_root()  # nothing counts as missing if the folder itself went away meanwhile
+        if self._scan is not scan:
+            return
+        if not self._replaced and not self._discoverer.conclude(self.policy, scan):
+            return
+        self._scan, self._concluding = None, False
+        self.scans_done += 1
+        self.last_scan_at = self._world.clock.now()
+        self.scan_seconds = self._world.clock.monotonic() - self._scan_began
+        if self._replaced:
+            self._accept_replacement(scan.files)
+        self._say_how_it_is()
+
+    def look_at(self, paths: Iterable[bytes]) -> Findings:
+        """Look at some paths out of turn."""
+        return self._discoverer.look_at(self.policy, paths) if self.identity is not None else Findings()
+
+    def seconds_to_next(self) -> float:
+        """Until this folder has something to do."""
+        if self.identity is None:
+            return SCAN_PAUSE_S
+        if self._scan is not None:
+            return 0.0
+        return max(self._scan_due - self._world.clock.monotonic(), 0.0)
+
+    def scanning(self) -> bool:
+        """Whether a scan is under way."""
+        return self._scan is not None

@@ -1,0 +1,106 @@
+"""Whether the destination takes work: a locked-out or unreachable one waits and is probed, and no file pays for it.
+
+One lock; closed by reports of visits, opened by the first visit that gets through.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from syncd.act.step import Ending, Report
+from syncd.decide.retry import probe_delay
+from syncd.errors import LockedOut, Transient
+from syncd.ports import Clock
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Why and since when nothing is sent. `until`: monotonic time of the next probe."""
+
+    code: str
+    text: str
+    hint: str | None
+    since: float
+    until: float
+    failures: int
+
+
+class Gate:
+    """Open, or closed with a reason and a time for the next probe."""
+
+    def __init__(self, clock: Clock, chance: Callable[[], float]) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._lock = threading.Lock()
+        self._closed: Closed | None = None
+        self._probe: int | None = None
+
+    def closed(self) -> Closed | None:
+        """The reason, while closed."""
+        with self._lock:
+            return self._closed
+
+    def room(self, slots: int) -> int:
+        """How many transfers may be taken up now: all slots, one probe, or none."""
+        with self._lock:
+            if self._closed is None:
+                return slots
+            due = self._closed.until <= self._clock.monotonic() and self._probe is None
+            return min(slots, 1) if due else 0
+
+    def started(self, transfer: int) -> None:
+        """A transfer was taken up; while closed it is the probe."""
+        with self._lock:
+            if self._closed is not None:
+                self._probe = transfer
+
+    def seconds_to_probe(self) -> float | None:
+        """Until the next probe may start; None while open or while one is under way."""
+        with self._lock:
+            if self._closed is None or self._probe is not None:
+                return None
+            return max(self._closed.until - self._clock.monotonic(), 0.0)
+
+    def probe_now(self) -> None:
+        """Something changed (fresh credentials): do not wait for the timer."""
+        with self._lock:
+            if self._closed is not None and self._closed.code == "credentials":
+                self._closed = replace(self._closed, until=self._clock.monotonic())
+
+    def heard(self, report: Report) -> None:
+        """Learn from a visit that ended."""
+        with self._lock:
+            was_probe = self._probe == report.transfer
+            if was_probe:
+                self._probe = None
+            if report.ending in {Ending.LOCKED_OUT, Ending.UNREACHABLE}:
+                self._close(report, was_probe=was_probe)
+            elif self._closed is not None and (was_probe or report.ending is Ending.REACHED):
+                log.info("destination_open_again", after=self._closed.code, failures=self._closed.failures)
+                self._closed = None
+
+    def _close(self, report: Report, *, was_probe: bool) -> None:
+        known = self._closed
+        if known is not None and not was_probe:
+            return  # others in flight when it closed: they tell nothing new
+        failures = known.failures + 1 if known else 1
+        error = report.error
+        code = error.code if isinstance(error, LockedOut) else "network"
+        wish = error.retry_after if isinstance(error, LockedOut | Transient) else None
+        now = self._clock.monotonic()
+        self._closed = Closed(
+            code=code,
+            text=str(error),
+            hint=error.hint if error else None,
+            since=known.since if known else self._clock.now(),
+            until=now + probe_delay(failures, self._chance(), wish=wish),
+            failures=failures,
+        )
+        if known is None or known.code != code:
+            log.warning("destination_waits", code=code, error=str(error), hint=self._closed.hint)

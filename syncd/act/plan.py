@@ -1,0 +1,133 @@
+"""settled -> planned: fix bucket, key, part size, checksum, token and condition, once and for all.
+
+Touches nothing outside, so running it twice costs nothing. The intent that follows is committed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncd.act.world import World
+from syncd.decide.keys import KeyFacts, ascii_name, key_for, was_encoded
+from syncd.decide.plan import part_size_for
+from syncd.errors import Changed, LockedOut, Refused, Stale, Vanished
+from syncd.model import Algorithm, Change, Columns, Condition, Move, State, Target, Transfer
+
+UPLOAD_TOKEN = "syncd-upload"  # noqa: S105 - the name of a metadata field, not a secret
+
+
+def plan(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Change]:
+    """Plan the transfer and commit to sending it. Raises Changed, Vanished, Refused, LockedOut."""
+    _check_still_there(transfer, world)
+    bucket, key = _place(transfer, world)
+    sets = Columns(
+        bucket=bucket,
+        key=key,
+        part_size=part_size_for(transfer.fingerprint.size, world.plan),
+        algorithm=algorithm_for(world, bucket),
+        token=world.token(),
+        condition=_condition(transfer, world, bucket, key),
+        upload_id=None,
+        attempts=0,
+    )
+    why = f"goes to s3://{bucket}/{key}"
+    planned = Move(id=transfer.id, was=State.SETTLED, to=State.PLANNED, why=why, sets=sets)
+    return [planned, intend(transfer.id, sets["part_size"], world)]
+
+
+def begin(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Change]:
+    """A transfer that was planned before: commit to sending it (again)."""
+    return [intend(transfer.id, transfer.part_size, world)]
+
+
+def intend(identity: int, part_size: int | None, world: World) -> Move:
+    """The intent that must be on disk before anything is sent."""
+    to, why = (
+        (State.COMPLETING, "one PutObject")
+        if part_size is None
+        else (State.CREATING, "a multipart upload is begun")
+    )
+    sets = Columns(started_at=world.clock.now())
+    return Move(id=identity, was=State.PLANNED, to=to, why=why, sets=sets)
+
+
+def _check_still_there(transfer: Transfer, world: World) -> None:
+    seen = world.disk.look(transfer.folder, transfer.path)
+    if seen is None:
+        raise Vanished("there is no regular file at its path")
+    if seen != transfer.fingerprint:
+        raise Changed("it changed after it had settled")
+
+
+def _place(transfer: Transfer, world: World) -> tuple[str, str]:
+    folder = world.folders[transfer.folder]
+    credentials = world.credentials.current()
+    bucket = world.destination.bucket_for(credentials)
+    if bucket is None:
+        raise LockedOut(
+            "neither the configuration nor the credential API names a bucket",
+            code="bucket",
+            hint="set destination.bucket",
+        )
+    facts = KeyFacts(
+        prefix=world.destination.prefix_for(credentials, world.device),
+        device=world.device,
+        folder=folder.name,
+        path=transfer.path,
+        mtime_ns=transfer.fingerprint.mtime_ns,
+    )
+    return bucket, key_for(folder.template, facts)
+
+
+def destination_name(world: World, bucket: str) -> str:
+    """How the ledger calls a destination when it remembers what it cannot do."""
+    return f"{world.destination.endpoint} {bucket}"
+
+
+def algorithm_for(world: World, bucket: str) -> Algorithm:
+    """The configured checksum; automatic: the best one here, or MD5 where the destination ignores it."""
+    if world.destination.checksum is not None:
+        return world.destination.checksum
+    ignored = world.ledger.checksum_ignored(destination_name(world, bucket))
+    return Algorithm.MD5 if ignored else world.sums.automatic()
+
+
+def _condition(transfer: Transfer, world: World, bucket: str, key: str) -> Condition:
+    """First of its key: nothing may be there. Our own object is replaced while its file stayed at its path."""
+    holder = world.ledger.key_holder(bucket, key)
+    if holder is None:
+        return Condition(if_none_match=True)
+    kept = (holder.folder, holder.path) == (transfer.folder, transfer.path) and holder.gone_at is None
+    if not kept:
+        other = (holder.folder + b"/" + holder.path).decode("utf-8", "backslashreplace")
+        raise Refused(
+            f"its key {key} already holds what was {other}",
+            hint="put {mtime:%Y-%m-%dT%H%M%S} into the key template so that a reused name makes a new key",
+        )
+    return Condition(if_match=holder.etag)
+
+
+def target_of(transfer: Transfer, world: World) -> Target:
+    """The planned object. Only for a transfer that is planned."""
+    if (
+        transfer.bucket is None
+        or transfer.key is None
+        or transfer.algorithm is None
+        or transfer.token is None
+    ):
+        raise ValueError(f"transfer {transfer.id} is not planned")
+    mtime = transfer.fingerprint.mtime_ns
+    metadata = {
+        UPLOAD_TOKEN: transfer.token,
+        "syncd-device": world.device,
+        "syncd-mtime": f"{mtime // 10**9}.{mtime % 10**9:09d}",
+    }
+    if was_encoded(transfer.path):
+        metadata["syncd-name"] = ascii_name(transfer.path)
+    return Target(
+        bucket=transfer.bucket,
+        key=transfer.key,
+        algorithm=transfer.algorithm,
+        token=transfer.token,
+        metadata=metadata,
+    )

@@ -1,0 +1,71 @@
+"""A verified file whose inode, ctime or mtime changed at equal size: its bytes decide whether it is a new version.
+
+Read once, locally, in blocks; nothing is sent. Equal: the row takes over the new fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from syncd.act.body import BLOCK, sum_of_span
+from syncd.act.world import World
+from syncd.decide.plan import spans
+from syncd.errors import Changed, Fatal, SyncdError
+from syncd.model import Algorithm, Amend, Change, Columns, Discover, Fingerprint, Move, State, Transfer
+from syncd.ports import OpenFile
+
+log = structlog.get_logger()
+
+
+def read_again(identity: int, world: World) -> bool:
+    """Compare a done file's bytes with the sum that was proven; True if that is settled, False to try later."""
+    transfer = world.ledger.get(identity)
+    if transfer is None or transfer.state is not State.DONE:
+        return True
+    try:
+        world.ledger.commit(_compare(transfer, world))
+    except Fatal:
+        raise
+    except SyncdError as error:
+        log.info("read_again_postponed", path=transfer.folder + b"/" + transfer.path, error=str(error))
+        return False
+    return True
+
+
+def _compare(transfer: Transfer, world: World) -> Sequence[Change]:
+    file = world.disk.open(transfer.folder, transfer.path)
+    try:
+        before = file.fingerprint()
+        same = before.size == transfer.fingerprint.size and _same_bytes(transfer, before, world, file)
+        if file.fingerprint() != before:
+            raise Changed("it changed while it was being compared")
+    finally:
+        file.close()
+    if same:
+        why = "inode, owner, time or device changed, the bytes did not: nothing is sent"
+        sets = Columns(fingerprint=before, gone_at=None)
+        return [Amend(id=transfer.id, was=State.DONE, sets=sets, why=why)]
+    return new_version(transfer, before, "the bytes are not those that were uploaded")
+
+
+def _same_bytes(transfer: Transfer, now: Fingerprint, world: World, file: OpenFile) -> bool:
+    algorithm = transfer.algorithm or Algorithm.NONE
+    if not transfer.checksum:  # `checksum: none`: nothing was summed, so the times must do
+        return now.mtime_ns == transfer.fingerprint.mtime_ns
+    block = memoryview(bytearray(BLOCK))
+    parts = [
+        (sum_of_span(file, span, block, algorithm, world.sums), span.size)
+        for span in spans(transfer.fingerprint.size, transfer.part_size)
+    ]
+    whole = world.sums.whole(algorithm, parts, multipart=transfer.part_size is not None)
+    return whole == transfer.checksum
+
+
+def new_version(transfer: Transfer, seen: Fingerprint, why: str) -> Sequence[Change]:
+    """The row makes place for another version of its file."""
+    return [
+        Move(id=transfer.id, was=transfer.state, to=State.SUPERSEDED, why=why),
+        Discover(folder=transfer.folder, path=transfer.path, fingerprint=seen, why=why),
+    ]

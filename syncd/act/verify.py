@@ -1,0 +1,259 @@
+"""completing -> verified: write the object, or find out whether a write that we are not sure of happened.
+
+After a lost answer or a crash, HEAD is asked first: only our token, the size and the checksum together mean that it
+was ours. Then ListParts decides whether the same Complete may be sent again. At most one new upload per doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from syncd.act.body import BLOCK, body_for, sum_of_span
+from syncd.act.plan import target_of
+from syncd.act.world import World
+from syncd.decide.compare import Verdict, compare_open
+from syncd.decide.plan import part_count, spans
+from syncd.decide.verify import Expected, Finding, examine, proof_by_head, proof_by_put
+from syncd.errors import (
+    Changed,
+    Conflict,
+    Doubtful,
+    LockedOut,
+    ObjectExists,
+    PartsRejected,
+    Refused,
+    Stale,
+    SyncdError,
+    UploadGone,
+    Vanished,
+)
+from syncd.model import (
+    AbortLater,
+    Algorithm,
+    Amend,
+    Change,
+    Columns,
+    Condition,
+    CountSent,
+    ForgetParts,
+    Move,
+    Proof,
+    RemoteObject,
+    State,
+    Stored,
+    Transfer,
+)
+from syncd.ports import OpenFile
+
+PARTS_REJECTED_VISITS = 2
+"""After so many fruitless visits a rejected list of parts means a new upload."""
+
+
+def complete(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[Change]:
+    """Write the object and prove it; with a doubt, look before writing again."""
+    if doubt is None:
+        return _write(transfer, world)
+    if isinstance(doubt, Changed | Vanished):
+        raise doubt
+    if isinstance(doubt, PartsRejected) and transfer.attempts >= PARTS_REJECTED_VISITS:
+        return begin_again(transfer, f"the store does not take the list of parts ({doubt})")
+    if isinstance(doubt, PartsRejected):
+        why = f"the store did not take the list of parts ({doubt}): they are compared again"
+        return [Move(id=transfer.id, was=State.COMPLETING, to=State.UPLOADING, why=why)]
+    if isinstance(doubt, Conflict):
+        return begin_again(transfer, f"another write under the key came between ({doubt})")
+    return _look(transfer, world, doubt)
+
+
+def _write(transfer: Transfer, world: World) -> Sequence[Change]:
+    return _put(transfer, world) if transfer.part_size is None else _close_upload(transfer, world)
+
+
+# -- one PutObject
+
+
+def _put(transfer: Transfer, world: World) -> Sequence[Change]:
+    size = transfer.fingerprint.size
+    world.board.begin(transfer.id, size=size, sent=0, parts_done=0, parts_total=1)
+    try:
+        stored, checksum = world.bodies.submit(lambda buffer: _put_body(transfer, world, buffer)).result()
+        world.board.acknowledged(transfer.id, size)
+    finally:
+        world.board.end(transfer.id)
+    expected = _expected(transfer, checksum)
+    counted = CountSent(id=transfer.id, sent=size)
+    proof = proof_by_put(stored, expected)
+    if proof is None:
+        return [counted, *_prove_by_head(transfer, world, expected)]
+    return [counted, *arrived(transfer, stored.etag, checksum, proof)]
+
+
+def _put_body(transfer: Transfer, world: World, buffer: memoryview) -> tuple[Stored, str]:
+    file = world.disk.open(transfer.folder, transfer.path)
+    try:
+        target = target_of(transfer, world)
+        span = next(spans(transfer.fingerprint.size, None))
+        body = body_for(file, span, buffer, target.algorithm, world.sums)
+        if compare_open(transfer.fingerprint, file.fingerprint()) is Verdict.NEW_VERSION:
+            raise Changed("it changed before it was sent")
+        stored = world.store.put(target, body, transfer.condition)
+        return stored, world.sums.whole(target.algorithm, [(body.checksum, body.size)], multipart=False)
+    finally:
+        file.close()
+
+
+# -- CompleteMultipartUpload
+
+
+def _close_upload(transfer: Transfer, world: World) -> Sequence[Change]:
+    parts = world.ledger.parts(transfer.id)
+    if len(parts) != part_count(transfer.fingerprint.size, transfer.part_size):
+        raise PartsRejected("the ledger does not have all parts")
+    checksum = _whole_of_parts(transfer, world)
+    world.store.complete(
+        target_of(transfer, world),
+        transfer.upload_id or "",
+        parts,
+        size=transfer.fingerprint.size,
+        checksum=checksum,
+        condition=transfer.condition,
+    )
+    return _prove_by_head(transfer, world, _expected(transfer, checksum))
+
+
+def _whole_of_parts(transfer: Transfer, world: World) -> str:
+    values = [(part.checksum or "", part.size) for part in world.ledger.parts(transfer.id)]
+    return world.sums.whole(transfer.algorithm or Algorithm.NONE, values, multipart=True)
+
+
+def _prove_by_head(transfer: Transfer, world: World, expected: Expected) -> Sequence[Change]:
+    """After an answer that says yes: HEAD must show the object. Raises Doubtful, LockedOut."""
+    target = target_of(transfer, world)
+    found = world.store.head(target.bucket, target.key)
+    if found is None:
+        raise LockedOut(
+            f"s3://{target.bucket}/{target.key} was stored, but we may not look at it",
+            code="permission",
+            hint="allow s3:GetObject on the device's prefix: HEAD needs it",
+        )
+    if examine(found, expected) is not Finding.OURS:
+        raise Doubtful("the object under the key is not what was stored")
+    return arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
+
+
+# -- doubts
+
+
+def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
+    target = target_of(transfer, world)
+    expected = _expected(transfer, _local_checksum(transfer, world))
+    found = world.store.head(target.bucket, target.key)
+    match examine(found, expected):
+        case Finding.OURS if found is not None:
+            return arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
+        case Finding.FOREIGN if found is not None and found.etag != transfer.condition.if_match:
+            return _not_ours(transfer, world, found)
+        case Finding.DAMAGED if found is not None:
+            sets = Columns(condition=Condition(if_match=found.etag))
+            return begin_again(transfer, "the object under the key has our token but not our bytes", sets)
+        case _:
+            return _absent(transfer, world, doubt)
+
+
+def _absent(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
+    """Our write is not there, as far as HEAD may tell: is the upload still open?"""
+    if isinstance(doubt, ObjectExists) and transfer.condition.if_none_match:
+        raise LockedOut(
+            f"an object is under {transfer.key}, but we may not look whose it is",
+            code="permission",
+            hint="allow s3:GetObject on the device's prefix: HEAD needs it",
+        )
+    if isinstance(doubt, ObjectExists):  # our own earlier object is gone: nothing is in the way any more
+        sets = Columns(condition=Condition(if_none_match=True))
+        return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why="the earlier object is gone")]
+    if transfer.part_size is None:
+        return _put(transfer, world)
+    if isinstance(doubt, UploadGone) or _upload_is_gone(transfer, world):
+        return begin_again(transfer, "the upload is gone and its object is not there")
+    return _close_upload(transfer, world)
+
+
+def _upload_is_gone(transfer: Transfer, world: World) -> bool:
+    try:
+        for _ in world.store.list_parts(target_of(transfer, world), transfer.upload_id or ""):
+            break
+    except UploadGone:
+        return True
+    return False
+
+
+def _not_ours(transfer: Transfer, world: World, found: RemoteObject) -> Sequence[Change]:
+    """Another object has the key: an earlier version of this very file may be replaced, nothing else."""
+    owner = world.ledger.by_token(found.token) if found.token else None
+    if owner is not None and (owner.folder, owner.path, owner.gone_at) == (
+        transfer.folder,
+        transfer.path,
+        None,
+    ):
+        why = "the object under the key is an earlier version of this file: it is replaced"
+        sets = Columns(condition=Condition(if_match=found.etag))
+        return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why=why)]
+    raise Refused(
+        f"another object is already under its key {transfer.key}",
+        hint="move that object away or change the key template, then `syncd retry` this file",
+    )
+
+
+def _local_checksum(transfer: Transfer, world: World) -> str | None:
+    """What the object's checksum must be; for a Put the file is read again, None if it is no longer the same."""
+    if transfer.part_size is not None:
+        return _whole_of_parts(transfer, world)
+    algorithm = transfer.algorithm or Algorithm.NONE
+    try:
+        file = world.disk.open(transfer.folder, transfer.path)
+    except SyncdError:
+        return None
+    try:
+        return _sum_if_same(transfer, world, file, algorithm)
+    finally:
+        file.close()
+
+
+def _sum_if_same(transfer: Transfer, world: World, file: OpenFile, algorithm: Algorithm) -> str | None:
+    span = next(spans(transfer.fingerprint.size, None))
+    try:
+        value = sum_of_span(file, span, memoryview(bytearray(BLOCK)), algorithm, world.sums)
+    except Changed:
+        return None
+    if compare_open(transfer.fingerprint, file.fingerprint()) is Verdict.NEW_VERSION:
+        return None
+    return world.sums.whole(algorithm, [(value, span.size)], multipart=False)
+
+
+# -- what comes of it
+
+
+def _expected(transfer: Transfer, checksum: str | None) -> Expected:
+    return Expected(
+        token=transfer.token or "",
+        size=transfer.fingerprint.size,
+        algorithm=transfer.algorithm or Algorithm.NONE,
+        checksum=checksum,
+    )
+
+
+def arrived(transfer: Transfer, etag: str, checksum: str | None, proof: Proof) -> Sequence[Change]:
+    """The object is there and proven."""
+    sets = Columns(etag=etag, checksum=checksum, proof=proof, attempts=0)
+    why = f"proven by {proof.kind}: {proof.by}"
+    return [Move(id=transfer.id, was=State.COMPLETING, to=State.VERIFIED, why=why, sets=sets)]
+
+
+def begin_again(transfer: Transfer, why: str, sets: Columns | None = None) -> Sequence[Change]:
+    """Give the upload up (it is queued for abort in the same breath) and go back to planned."""
+    columns = Columns(upload_id=None)
+    columns.update(sets or Columns())
+    changes: list[Change] = [ForgetParts(transfer.id)]
+    if transfer.upload_id is not None and transfer.bucket is not None and transfer.key is not None:
+        changes.append(AbortLater(bucket=transfer.bucket, key=transfer.key, upload_id=transfer.upload_id))
+    return [*changes, Move(id=transfer.id, was=transfer.state, to=State.PLANNED, why=why, sets=columns)]

@@ -1,0 +1,85 @@
+"""Everything a step may lean on: the ports, the policies out of the configuration, and where progress is shown.
+
+Built once by `app`; steps take it as an argument and keep nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from syncd.act.board import Board
+from syncd.decide.keys import Template
+from syncd.decide.plan import PlanPolicy
+from syncd.decide.select import Selection
+from syncd.decide.settle import SettlePolicy
+from syncd.model import Algorithm, CredentialSet
+from syncd.ports import Clock, Credentials, Disk, Hints, Ledger, ObjectStore, Sums
+
+T = TypeVar("T")
+
+
+class Bodies(Protocol):
+    """The pool that carries bodies: as many at once as there are buffers, so memory has a bound."""
+
+    def submit(self, job: Callable[[memoryview], T]) -> Future[T]:
+        """Run the job with a buffer of its own; it holds the buffer until it returns."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderPolicy:
+    """One watched folder as the steps see it. `path` names it; `name` is for show and for keys."""
+
+    path: bytes
+    name: str
+    template: Template
+    selection: Selection = field(default_factory=Selection)
+    settle: SettlePolicy = field(default_factory=SettlePolicy)
+    rescan_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationPolicy:
+    """Where objects go. None: what the credential API answers. `checksum` None: automatic."""
+
+    bucket: str | None = None
+    prefix: str | None = None
+    checksum: Algorithm | None = None
+    endpoint: str = "aws"
+
+    def bucket_for(self, credentials: CredentialSet) -> str | None:
+        """The configuration's bucket, else the API's."""
+        return self.bucket or credentials.bucket
+
+    def prefix_for(self, credentials: CredentialSet, device: str) -> str:
+        """The configuration's prefix, else the API's, else the device's name."""
+        if self.prefix is not None:
+            return self.prefix
+        return credentials.prefix if credentials.prefix is not None else f"{device}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the steps lean on."""
+
+    device: str
+    folders: Mapping[bytes, FolderPolicy]
+    destination: DestinationPolicy
+    plan: PlanPolicy
+    ledger: Ledger
+    disk: Disk
+    store: ObjectStore
+    sums: Sums
+    credentials: Credentials
+    clock: Clock
+    bodies: Bodies
+    bodies_at_once: int
+    board: Board
+    hints: Hints
+    token: Callable[[], str]
+    chance: Callable[[], float]
+    stop: threading.Event

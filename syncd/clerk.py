@@ -1,0 +1,260 @@
+"""The clerk: one thread that empties the mailbox, scans when due, takes looks, and hands work to the file pool.
+
+`tick()` does what is due and says when to call again; the loop around it is the daemon's. It owns folders and looks,
+keeps the list of who is in hand, and never touches a row that a worker has.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Protocol
+
+import structlog
+
+from syncd.act.discover import Discoverer, Findings
+from syncd.act.folders import FolderDesk
+from syncd.act.gate import Gate
+from syncd.act.janitor import abort_due
+from syncd.act.looks import Looks
+from syncd.act.mailbox import Mailbox
+from syncd.act.recheck import read_again
+from syncd.act.settle import settle_due
+from syncd.act.step import Report, visit
+from syncd.act.world import World
+from syncd.errors import SyncdError
+from syncd.model import Amend, Columns, State, Transfer
+from syncd.ports import Watcher
+
+log = structlog.get_logger()
+
+IDLE_S = 5.0
+LOOKS_A_TICK = 500
+JANITOR_S = 5.0
+NOT_WANTED_S = 1800.0
+
+
+class FilePool(Protocol):
+    """Where visits run."""
+
+    def submit(self, job: Callable[[], None]) -> Future[None]:
+        """Run the job some time."""
+        ...
+
+
+class Clerk:
+    """Owner of the day's work. Only `tick` and what it calls run in the clerk's thread."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        files: FilePool,
+        files_at_once: int,
+        mailbox: Mailbox,
+        gate: Gate,
+        watcher: Watcher,
+    ) -> None:
+        self._world = world
+        self._files = files
+        self._slots = files_at_once
+        self._mailbox = mailbox
+        self._gate = gate
+        self._lock = threading.Lock()  # guards _busy, _reports, _failure: workers report here
+        self._busy: set[int] = set()
+        self._reports: list[Report] = []
+        self._failure: BaseException | None = None
+        self._when_free: dict[int, set[tuple[bytes, bytes]]] = {}
+        self._read_again: dict[int, None] = {}
+        self._reading: int | None = None
+        self._janitor_at = 0.0
+        self._janitor_busy = False
+        self.looks = Looks()
+        discoverer = Discoverer(world, self.looks, self.busy)
+        self.folders = [FolderDesk(policy, world, discoverer, watcher) for policy in world.folders.values()]
+        self._desks = {desk.policy.path: desk for desk in self.folders}
+        self._watcher = watcher
+        self._tend_at = 0.0
+
+    # -- for others to see
+
+    def busy(self) -> set[int]:
+        """The transfers that workers have in hand."""
+        with self._lock:
+            return set(self._busy)
+
+    def reading_again(self) -> int:
+        """How many verified files wait to be compared with what was uploaded."""
+        return len(self._read_again)
+
+    # -- the day's work
+
+    def tick(self) -> float:
+        """Do what is due; the seconds until there is something to do again. Raises what stopped a worker."""
+        self._raise_failure()
+        self._hear_reports()
+        self._read_mail()
+        self._tend_watcher()
+        for desk in self.folders:
+            self._note(desk.policy.path, desk.work())
+        looked = settle_due(self._world, self.looks, LOOKS_A_TICK)
+        handed = self._hand_out()
+        self._send_janitor()
+        return 0.0 if looked or handed else self._seconds_to_next()
+
+    def _raise_failure(self) -> None:
+        with self._lock:
+            failure = self._failure
+        if failure is not None:
+            raise failure
+
+    def _hear_reports(self) -> None:
+        with self._lock:
+            reports, self._reports = self._reports, []
+        for report in reports:
+            self._gate.heard(report)
+            for root, path in self._when_free.pop(report.transfer, ()):
+                self._mailbox.path(root, path)
+
+    def _read_mail(self) -> None:
+        letters = self._mailbox.empty()
+        for root, why in letters.scans.items():
+            if root in self._desks:
+                self._desks[root].scan_soon(why)
+        for root, paths in letters.paths.items():
+            if root in self._desks:
+                self._note(root, self._desks[root].look_at(paths))
+
+    def _note(self, root: bytes, findings: Findings) -> None:
+        for transfer, path in findings.when_free:
+            self._when_free.setdefault(transfer, set()).add((root, path))
+        self._read_again |= dict.fromkeys(findings.read_again)
+        if findings.scan_soon:
+            self._desks[root].scan_soon("a file is missing")
+
+    def _tend_watcher(self) -> None:
+        now = self._world.clock.monotonic()
+        if now >= self._tend_at:
+            for desk in self.folders:
+                desk.check_root()
+            self._watcher.tend({desk.policy.path: desk.identity for desk in self.folders})
+            self._tend_at = now + IDLE_S
+
+    # -- handing out
+
+    def _hand_out(self) -> bool:
+        if self._world.stop.is_set():
+            return False
+        self._hand_out_reading()
+        room = self._gate.room(self._slots * 2 - len(self.busy()))
+        if room <= 0:
+            return False
+        due = self._world.ledger.due(self._world.clock.now(), room, busy=self.busy())
+        wanted = [transfer for transfer in due if self._is_wanted(transfer)]
+        for transfer in wanted:
+            self._gate.started(transfer.id)
+            self._start(transfer.id, partial(visit, transfer.id, self._world))
+        return bool(wanted)
+
+    def _is_wanted(self, transfer: Transfer) -> bool:
+        """Whether to take it up now; what is not wanted waits, so that it does not stand in the way of others."""
+        why, delay = self._unwanted(transfer)
+        if delay is None:
+            return True
+        sets = Columns(not_before=self._world.clock.now() + delay, hint=why)
+        self._world.ledger.commit([Amend(id=transfer.id, was=transfer.state, sets=sets)])
+        return False
+
+    def _unwanted(self, transfer: Transfer) -> tuple[str | None, float | None]:
+        """What was taken out of the configuration is not begun; what is open is finished under its plan."""
+        desk = self._desks.get(transfer.folder)
+        if desk is not None and not desk.is_there():
+            return "its folder is not there", IDLE_S
+        if transfer.state not in {State.SETTLED, State.PLANNED}:
+            return None, None
+        if desk is None:
+            return "its folder is no longer watched", NOT_WANTED_S
+        why = desk.policy.selection.exclusion(transfer.path)
+        return why, None if why is None else NOT_WANTED_S
+
+    def _hand_out_reading(self) -> None:
+        """One verified file at a time is read again, so that a changed tree does not swamp the disk."""
+        if self._reading is not None or not self._read_again:
+            return
+        identity = next(iter(self._read_again))
+        del self._read_again[identity]
+        row = self._world.ledger.get(identity)
+        if row is None or identity in self.busy():
+            return
+        self._reading = identity
+        self._when_free.setdefault(identity, set()).add((row.folder, row.path))
+        self._start(identity, partial(self._read, identity))
+
+    def _read(self, identity: int) -> Report | None:
+        settled = read_again(identity, self._world)
+        self._reading = None
+        if not settled:
+            with self._lock:
+                self._when_free.pop(identity, None)  # the next scan meets it again
+        return None
+
+    def _start(self, identity: int, job: Callable[[], Report | None]) -> None:
+        with self._lock:
+            self._busy.add(identity)
+        self._files.submit(partial(self._run, identity, job))
+
+    def _run(self, identity: int, job: Callable[[], Report | None]) -> None:
+        """In a worker: whatever happens, the clerk hears of it."""
+        report: Report | None = None
+        try:
+            report = job()
+        except BaseException as failure:
+            with self._lock:
+                self._failure = failure
+            raise
+        finally:
+            with self._lock:
+                self._busy.discard(identity)
+                self._reports.append(report or Report.nothing(identity))
+            self._mailbox.wake()
+
+    # -- clearing up
+
+    def _send_janitor(self) -> None:
+        now = self._world.clock.monotonic()
+        idle = now >= self._janitor_at and not self._janitor_busy and self._gate.closed() is None
+        if not idle or self._world.stop.is_set():
+            return
+        self._janitor_at = now + JANITOR_S
+        if self._world.ledger.aborts(self._world.clock.now(), 1):
+            self._janitor_busy = True
+            self._files.submit(self._clear_up)
+
+    def _clear_up(self) -> None:
+        try:
+            abort_due(self._world)
+        except SyncdError as failure:
+            with self._lock:
+                self._failure = failure
+        finally:
+            self._janitor_busy = False
+            self._mailbox.wake()
+
+    # -- when to look again
+
+    def _seconds_to_next(self) -> float:
+        clock = self._world.clock
+        now, wall = clock.monotonic(), clock.now()
+        times = [self._tend_at - now, *(desk.seconds_to_next() for desk in self.folders)]
+        look_at = self.looks.next_at()
+        if look_at is not None:
+            times.append(look_at - now)
+        probe = self._gate.seconds_to_probe()
+        if probe is not None:
+            times.append(probe)
+        elif self._gate.closed() is None and len(self.busy()) < self._slots * 2:
+            due = self._world.ledger.next_due(wall, busy=self.busy())
+            times.extend([] if due is None else [due - wall])
+        return min(max(min(times), 0.0), IDLE_S)

@@ -1,0 +1,120 @@
+"""The life of the process: what starts when, who watches whom, and how it ends.
+
+Signals are not handled but waited for by the main thread, so that no code of ours ever runs inside one. On SIGTERM or
+SIGINT nothing new is begun, bodies in flight have `GRACE_S` to end, and what is unfinished goes on at the next start:
+an upload is never aborted here. A second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from syncd.act.mailbox import Mailbox
+from syncd.clerk import Clerk
+from syncd.errors import Fatal, SyncdError
+from syncd.ports import Clock
+
+log = structlog.get_logger()
+
+GRACE_S = 20.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LOOK_S = 0.2
+
+
+class Pool(Protocol):
+    """Threads that can be asked to end."""
+
+    def close(self, seconds: float) -> bool:
+        """Take no more; True when all threads ended in time."""
+        ...
+
+
+class Daemon:
+    """One running syncd. Built by `app`, lives for one `run`."""
+
+    def __init__(
+        self,
+        *,
+        clerk: Clerk,
+        mailbox: Mailbox,
+        stop: threading.Event,
+        clock: Clock,
+        pools: tuple[Pool, ...],
+        starters: tuple[Callable[[], None], ...],
+        closers: tuple[Callable[[], None], ...],
+    ) -> None:
+        self.clerk = clerk
+        self.stop = stop
+        self._mailbox = mailbox
+        self._clock = clock
+        self._pools = pools
+        self._starters = starters
+        self._closers = closers
+        self._failure: BaseException | None = None
+        self._clerk_thread = threading.Thread(target=self._clerk_life, name="clerk", daemon=True)
+
+    def run(self, finished: Callable[[], bool] = lambda: False) -> None:
+        """Live until a signal, a failure or `finished()`, which is asked a few times a second.
+
+        Raises what stopped the clerk; a SyncdError among those is for the operator.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            for start in self._starters:
+                start()
+            self._clerk_thread.start()
+            log.info("started", pid=os.getpid())
+            self._wait(finished)
+        finally:
+            self._end()
+        if self._failure is not None:
+            raise self._failure
+
+    def _wait(self, finished: Callable[[], bool]) -> None:
+        while not self.stop.is_set() and not finished():
+            caught = signal.sigtimedwait(SIGNALS, LOOK_S)
+            if caught is not None and caught.si_signo != signal.SIGHUP:
+                log.info("stopping", signal=signal.Signals(caught.si_signo).name)
+                return
+            if not self._clerk_thread.is_alive():
+                return
+
+    def _clerk_life(self) -> None:
+        try:
+            while not self.stop.is_set():
+                self._clock.wait(self._mailbox.knock, self.clerk.tick())
+        except BaseException as failure:  # noqa: BLE001 - the main thread raises it
+            self._failure = failure if isinstance(failure, SyncdError) else _unexpected(failure)
+
+    # -- the end
+
+    def _end(self) -> None:
+        self.stop.set()
+        self._mailbox.wake()
+        watcher = threading.Thread(target=self._end_at_once_on_signal, name="second-signal", daemon=True)
+        watcher.start()
+        until = self._clock.monotonic() + GRACE_S
+        ended = [pool.close(max(until - self._clock.monotonic(), 0.0)) for pool in self._pools]
+        self._clerk_thread.join(1.0)
+        for close in self._closers:
+            close()
+        log.info("stopped", in_flight_dropped=not all(ended))
+
+    @staticmethod
+    def _end_at_once_on_signal() -> None:
+        if signal.sigwait(SIGNALS[:2]):
+            os._exit(0)
+
+
+def _unexpected(failure: BaseException) -> Fatal:
+    """What no one foresaw: the log has the trace, the operator a sentence."""
+    log.critical("unexpected_failure", exc_info=failure)
+    return Fatal(
+        f"unexpected failure: {failure!r}", hint="please report it with the log lines before this one"
+    )
