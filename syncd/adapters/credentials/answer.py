@@ -10,7 +10,7 @@ from __future__ import annotations
 import email.utils
 import json
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import MAXYEAR, UTC, datetime, timedelta, timezone
 from typing import Any, NoReturn
 
 from syncd.errors import Transient
@@ -163,10 +163,11 @@ def _moment(value: str) -> float:
         year, month, day, hour, minute, second = map(int, numbers)
         offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
         moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=timezone(offset))
-        return moment.timestamp() + float(fraction or 0)
+        if moment.astimezone(UTC).year < MAXYEAR:  # later ones cannot be shown
+            return moment.timestamp() + float(fraction or 0)
     except (ValueError, OverflowError):
-        reason = "Expiration is no time that there is"
-    _wrong(reason)
+        pass  # refused below, without the library's words
+    _wrong("Expiration is no time that there is")
 
 
 def _kind(value: Any) -> str:

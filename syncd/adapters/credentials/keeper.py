@@ -268,13 +268,11 @@ class CredentialKeeper:
         began = self._clock.boottime()
         self._view = replace(self._view, calls=self._view.calls + 1)
         try:
-            fetched = self._fetch()
+            self._took(self._fetch(), began, rejected)
         except SyncdError as trouble:
             self._missed(trouble, rejected)
         except Exception as bug:  # noqa: BLE001 - the keeper outlives whatever it meets; the text may hold secrets
             self._missed(Transient(f"{type(bug).__name__} while fetching credentials"), rejected)
-        else:
-            self._took(fetched, began, rejected)
 
     def _took(self, fetched: Fetched, began: float, rejected: CredentialSet | None) -> None:
         view, life = self._view, fetched.lifetime

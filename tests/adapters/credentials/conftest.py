@@ -176,7 +176,8 @@ class Kit:
     @staticmethod
     def chain(trouble: BaseException) -> str:
         """Everything that an exception and what hangs on it could tell."""
-        told, seen = [], trouble
+        told: list[str] = []
+        seen: BaseException | None = trouble
         while seen is not None:
             told += [str(seen), repr(seen), repr(vars(seen)), repr(seen.args), repr(getattr(seen, "doc", ""))]
             seen = seen.__cause__ or seen.__context__

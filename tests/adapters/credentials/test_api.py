@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncd import __version__
+from syncd.adapters.credentials import wire
 from syncd.adapters.credentials.api import CredentialApi, fetch_once
 from syncd.errors import ConfigError, LockedOut, Transient
 
@@ -54,7 +56,7 @@ def test_the_token_is_read_anew_for_each_fetch(
 def test_the_servers_date_gives_life_and_offset_whatever_our_clock_says(
     server: Any, kit: Any, token_file: Path
 ) -> None:
-    class Wrong(kit.RealClock):  # type: ignore[name-defined,misc]
+    class Wrong(kit.RealClock):  # type: ignore[misc]
         def now(self) -> float:
             return 1000.0
 
@@ -282,6 +284,21 @@ def test_a_refused_connection_and_an_unknown_name_mean_wait(kit: Any, token_file
         with pytest.raises(Transient, match="cannot reach") as caught:
             api_at(url, token_file, kit.RealClock()).fetch()
         assert caught.value.unreachable
+
+
+def test_an_address_that_never_answers_gets_its_connect_seconds_only(
+    kit: Any, token_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "_CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as crowd:
+        for _ in range(4):  # whoever comes after a full queue is not even refused
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        began = time.monotonic()
+        with pytest.raises(Transient, match="did not answer"):
+            api_at(f"http://127.0.0.1:{deaf.getsockname()[1]}/", token_file, kit.RealClock()).fetch()
+        assert 0.15 < time.monotonic() - began < 2
 
 
 def test_an_unreadable_token_sends_nothing(api: CredentialApi, server: Any, token_file: Path) -> None:
