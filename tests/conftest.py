@@ -1,0 +1,41 @@
+"""What every test may use, and the rule that a skip is a failure where SYNCD_NO_SKIP=1 says that nothing may lack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+import pytest
+from support.clock import FakeClock
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+NO_SKIP = os.environ.get("SYNCD_NO_SKIP") == "1"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until the test turns it; waiting on it costs no time."""
+    return FakeClock()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _fail_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _fail_skipped((yield))
+
+
+def _fail_skipped(report: Report) -> Report:
+    """Turn a skip into a failure; an expected failure (`xfail`) stays what it is."""
+    if NO_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although SYNCD_NO_SKIP=1: {_reason(report.longrepr)}"
+    return report
+
+
+def _reason(longrepr: Any) -> str:
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
