@@ -184,7 +184,8 @@ def _dial(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
             line.connect(address)
         except OSError as failure:
             line.close()
-            trouble = failure
+            slow = isinstance(failure, TimeoutError)
+            trouble = ConnectionError("connection timed out") if slow else failure
         else:
             return line
     raise trouble
