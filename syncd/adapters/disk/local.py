@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from syncd.adapters.disk.beneath import LOOK_FLAGS, Opener, is_gone
 from syncd.adapters.disk.lease import writer_of
 from syncd.adapters.disk.scan import Wish, fingerprint_of, walk
-from syncd.adapters.disk.trouble import FolderAway, file_trouble, folder_away, root_trouble
-from syncd.errors import Transient
+from syncd.adapters.disk.trouble import file_trouble, folder_away, root_trouble
+from syncd.errors import Transient, Vanished
 from syncd.model import Blind, Entry, Fingerprint, RootIdentity, Writer
 
 # One preadv of 16 MiB costs twice as much as sixteen of 1 MiB: the smaller block stays in the processor's cache.
@@ -58,7 +58,7 @@ class LocalFile:
 
 
 class LocalDisk:
-    """`ports.Disk`. Calls for one file raise `FolderAway` (Transient and FolderUnavailable) if the root is not there."""
+    """`ports.Disk`. `look` and `open` raise `FolderAway` (Transient and FolderUnavailable) if the root is not there."""
 
     def __init__(self, opener: Opener | None = None) -> None:
         self._opener = opener or Opener()
@@ -96,24 +96,24 @@ class LocalDisk:
         return fingerprint_of(status) if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def exists(self, root: bytes, path: bytes) -> bool:
-        """Whether anything is at the path, be it a dangling symlink. Raises Transient where it cannot be told."""
-        return self._status(root, path) is not None
+        """Whether anything is known to be at the path, be it a dangling symlink; False where it cannot be told."""
+        try:
+            return self._status(root, path) is not None
+        except Transient:
+            return False
 
     def open(self, root: bytes, path: bytes) -> LocalFile:
         """Open for reading. Raises Vanished where there is no regular file, Transient for everything else."""
         return LocalFile(self._open_regular(root, path), root, path)
 
     def writer(self, root: bytes, path: bytes) -> Writer:
-        """Whether somebody has it open for writing; UNKNOWN also where we may not even read it.
+        """Whether somebody has it open for writing; UNKNOWN also where it is gone or we may not read it.
 
-        Raises Vanished where there is no regular file. Needs `ignore_lease_signals()` at the start of the process,
-        without which the answer is always UNKNOWN.
+        Needs `ignore_lease_signals()` at the start of the process, without which the answer is always UNKNOWN.
         """
         try:
             descriptor = self._open_regular(root, path)
-        except FolderAway:
-            raise
-        except Transient:
+        except (Vanished, Transient):
             return Writer.UNKNOWN
         try:
             return writer_of(descriptor)

@@ -12,13 +12,12 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from syncd.adapters.disk.trouble import GONE, blind_reason, root_trouble, shown
-from syncd.errors import FolderUnavailable
+from syncd.adapters.disk.trouble import DENIED, GONE, blind_reason, root_trouble
 from syncd.model import Blind, Entry, Fingerprint
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# A sort key (the relative path, with a slash behind a directory) and the entry behind it.
-_Found = tuple[bytes, "os.DirEntry[str]"]
+# A sort key (the relative path, with a slash behind a directory) and the entry behind it, or why it is blind.
+_Found = tuple[bytes, "os.DirEntry[str] | str"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,9 @@ class _Level:
 def walk(root: bytes, wish: Wish) -> Iterator[Entry | Blind]:
     """Yield files and blind subtrees in order. Raises FolderUnavailable for the root itself, from the first step on.
 
-    A directory that fails halfway ends with its `Blind`: what came from it before holds, nothing of it follows. A
-    file is looked at when it is its turn, not when its directory was listed.
+    A file is looked at when it is its turn, not when its directory was listed. One that cannot be looked at (a sick
+    inode) is blind by itself, as if it were a directory, and the others of its directory go on; where none may be
+    looked at the directory is blind: what came from it before holds, nothing of it follows.
     """
     levels: list[_Level] = []
     try:
@@ -55,17 +55,18 @@ def walk(root: bytes, wish: Wish) -> Iterator[Entry | Blind]:
                 _leave(levels, root, top)
                 continue
             key, entry = level.found.pop()
+            if isinstance(entry, str):
+                yield Blind(key, entry)
+                continue
             if key.endswith(b"/"):
-                blind = _enter(levels, key, entry.name, wish)
-                if blind is not None:
-                    yield blind
+                _enter(levels, key, entry.name, wish)
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                yield _give_up(level, root, key, error)
+                _set_aside(level, root, key, error)
                 continue
             if stat.S_ISREG(status.st_mode):
                 yield Entry(key, fingerprint_of(status))
@@ -97,18 +98,20 @@ def _first_level(root: bytes, wish: Wish) -> _Level:
         raise root_trouble(error, root) from error
 
 
-def _enter(levels: list[_Level], prefix: bytes, name: str, wish: Wish) -> Blind | None:
+def _enter(levels: list[_Level], prefix: bytes, name: str, wish: Wish) -> None:
     """Go one level down; a directory that is gone or has become something else is nothing, not blindness."""
+    above = levels[-1]
     try:
-        descriptor = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=levels[-1].descriptor)
+        descriptor = os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=above.descriptor)
     except OSError as error:
-        return None if error.errno in GONE else Blind(prefix, blind_reason(error))
+        if error.errno not in GONE:
+            above.found.append((prefix, blind_reason(error)))
+        return
     try:
         levels.append(_Level(prefix, descriptor, _list(descriptor, prefix, wish)))
     except OSError as error:
         os.close(descriptor)
-        return Blind(prefix, blind_reason(error))
-    return None
+        above.found.append((prefix, blind_reason(error)))
 
 
 def _list(descriptor: int, prefix: bytes, wish: Wish) -> list[_Found]:
@@ -122,7 +125,7 @@ def _list(descriptor: int, prefix: bytes, wish: Wish) -> list[_Found]:
                     found.append((path, entry))
             elif wish.recursive and entry.is_dir(follow_symlinks=False) and wish.descend(path):
                 found.append((path + b"/", entry))
-    found.sort(reverse=True)
+    found.sort(key=_key, reverse=True)
     return found
 
 
@@ -135,11 +138,16 @@ def _leave(levels: list[_Level], root: bytes, top: int) -> None:
         raise root_trouble(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), root)
 
 
-def _give_up(level: _Level, root: bytes, path: bytes, error: OSError) -> Blind:
-    """Stop looking into a directory whose entries cannot be looked at; FolderUnavailable if it is the root."""
-    level.found.clear()
-    reason = f"{shown(path)}: {blind_reason(error)}"
-    if level.prefix == b"":
-        trouble = root_trouble(error, root)
-        raise FolderUnavailable(f"{shown(root)}: {reason}", hint=trouble.hint) from error
-    return Blind(level.prefix, reason)
+def _set_aside(level: _Level, root: bytes, path: bytes, error: OSError) -> None:
+    """Remember one file as blind, in its place in the order; without the right to look at any, the whole directory."""
+    if error.errno not in DENIED:
+        level.found.append((path + b"/", blind_reason(error)))
+        level.found.sort(key=_key, reverse=True)
+    elif level.prefix == b"":
+        raise root_trouble(error, root) from error
+    else:
+        level.found[:] = [(level.prefix, blind_reason(error))]
+
+
+def _key(found: _Found) -> bytes:
+    return found[0]
