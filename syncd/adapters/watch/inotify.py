@@ -48,7 +48,7 @@ class _Folder:
 class InotifyWatcher:
     """Watches folders by watchdog. `recursive` by root, True where a root is not named.
 
-    `tend` and `close` belong to one thread; `state` may be asked from any.
+    `tend` belongs to one thread; `state` may be asked from any, `close` comes last.
     """
 
     def __init__(self, hints: Hints, recursive: dict[bytes, bool], clock: Clock) -> None:
@@ -60,9 +60,12 @@ class InotifyWatcher:
         self._observer: Observer | None = None
         self._folders: dict[bytes, _Folder] = {}
         self._broken = threading.Event()
+        self._closed = False
 
     def tend(self, roots: dict[bytes, RootIdentity | None]) -> None:
         """Make the watches match the folders as they are now; called every few seconds, never raises."""
+        if self._closed:
+            return
         try:
             self._ears.listen()
             self._drop({root for root in self._folders if roots.get(root) is None})
@@ -82,7 +85,8 @@ class InotifyWatcher:
         return "degraded" if folder.unwatched or folder.remote else "inotify"
 
     def close(self) -> None:
-        """Stop watching; again is harmless."""
+        """Stop watching for good; again is harmless."""
+        self._closed = True
         self._ears.stop()
         observer, self._observer = self._observer, None
         self._folders = {}
@@ -188,7 +192,11 @@ class InotifyWatcher:
         if folder.complaint != what:
             folder.complaint = what
             log.warning(
-                "watch_incomplete", root=root, what=what, hint=hint, unwatched=folder.unwatched or None
+                "watch_incomplete",
+                root=_shown(root),
+                what=what,
+                hint=hint,
+                unwatched=folder.unwatched or None,
             )
 
     def _overflowed(self) -> None:

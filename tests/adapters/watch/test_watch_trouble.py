@@ -302,5 +302,6 @@ def test_nothing_of_the_watcher_is_left_after_close(watcher: InotifyWatcher, roo
     tend()
     watcher.close()
     watcher.close()
+    tend()
     assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == before
     assert watcher.state(root) == "poll"
