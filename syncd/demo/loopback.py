@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -133,6 +134,7 @@ class LoopbackServer:
         self.port = port
         self._respond = respond
         self._clock = clock
+        self._switch = threading.Lock()
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
 
@@ -143,24 +145,26 @@ class LoopbackServer:
 
     def start(self) -> None:
         """Listen. Raises OSError when the port is taken; a second start while running does nothing."""
-        if self._listener is not None:
-            return
-        self._listener = _Listener(("127.0.0.1", self.port), self._respond, self._clock)
-        self.port = self._listener.server_port
-        self._thread = threading.Thread(
-            target=self._listener.serve_forever, kwargs={"poll_interval": 0.05}, name="loopback", daemon=True
-        )
-        self._thread.start()
+        with self._switch:
+            if self._listener is not None:
+                return
+            listener = _Listener(("127.0.0.1", self.port), self._respond, self._clock)
+            serve = partial(listener.serve_forever, poll_interval=0.05)
+            self._listener = listener
+            self.port = listener.server_port
+            self._thread = threading.Thread(target=serve, name="loopback", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop listening, close every connection and wait for their threads; again is harmless."""
-        if self._listener is None or self._thread is None:
-            return
-        self._listener.shutdown()
-        self._thread.join()
-        self._listener.server_close()
-        self._listener.hang_up()
-        self._listener = self._thread = None
+        with self._switch:
+            if self._listener is None or self._thread is None:
+                return
+            self._listener.shutdown()
+            self._thread.join()
+            self._listener.server_close()
+            self._listener.hang_up()
+            self._listener = self._thread = None
 
 
 class _Listener(ThreadingHTTPServer):
@@ -198,7 +202,8 @@ class _Listener(ThreadingHTTPServer):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for _, thread in connections:
-            thread.join(timeout=10)
+            if thread is not threading.current_thread():  # a responder may stop its own server
+                thread.join(timeout=10)
 
     def handle_error(self, *_: object) -> None:
         log.error("connection_failed", exc_info=sys.exception())

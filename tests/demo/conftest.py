@@ -1,18 +1,24 @@
-"""A store with tiny parts and short sessions, real boto3 clients at it, and a clock that tests can move."""
+"""A store with tiny parts and short sessions, real boto3 clients and a raw wire to it, and a clock that tests move."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import http.client
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from syncd.demo.store import Store
@@ -41,30 +47,28 @@ def store(tmp_path: Path, clock: MovableClock) -> Iterator[Store]:
         yield running
 
 
-ClientMaker = Callable[..., Any]
+@pytest.fixture(scope="session")
+def boto() -> Any:
+    return boto3.session.Session(region_name="us-east-1")  # shared: it caches the service models
 
 
 @pytest.fixture
-def connect() -> Iterator[ClientMaker]:
-    """Makes clients of a store: with its long-lived key, or with given credentials; closed at the end."""
+def connect(boto: Any) -> Iterator[Callable[..., Any]]:
+    """Makes clients of a store, by its long-lived key or the given ones; closed at the end."""
     with ExitStack() as stack:
 
-        def make(
-            store: Store, credentials: dict[str, str] | None = None, service: str = "s3", **config: Any
-        ) -> Any:
+        def make(store: Store, keys: dict[str, str] | None = None, service: str = "s3", **config: Any) -> Any:
             settings: dict[str, Any] = {
                 "request_checksum_calculation": "when_required",
                 "response_checksum_validation": "when_required",
                 "retries": {"total_max_attempts": 1},
                 "s3": {"addressing_style": "path"},
                 "proxies": {},
+                "parameter_validation": False,
             }
-            keys = credentials or {
-                "aws_access_key_id": store.access_key,
-                "aws_secret_access_key": store.secret_key,
-            }
-            client = boto3.session.Session(region_name=store.region, **keys).client(
-                service, endpoint_url=store.url, config=Config(**settings | config)
+            long_lived = {"aws_access_key_id": store.access_key, "aws_secret_access_key": store.secret_key}
+            client = boto.client(
+                service, endpoint_url=store.url, config=Config(**settings | config), **(keys or long_lived)
             )
             stack.callback(client.close)
             return client
@@ -73,47 +77,132 @@ def connect() -> Iterator[ClientMaker]:
 
 
 @pytest.fixture
-def s3(store: Store, connect: ClientMaker) -> Any:
+def s3(store: Store, connect: Callable[..., Any]) -> Any:
     return connect(store)
 
 
 @pytest.fixture
-def sts(store: Store, connect: ClientMaker) -> Any:
-    return connect(store, service="sts", parameter_validation=False)
+def sts(store: Store, connect: Callable[..., Any]) -> Any:
+    return connect(store, service="sts")
 
 
 @pytest.fixture
-def session(store: Store, connect: ClientMaker, sts: Any) -> Callable[..., Any]:
-    """Makes S3 clients that hold a fresh session; the parameters are AssumeRole's."""
+def assume(store: Store, sts: Any) -> Callable[..., dict[str, str]]:
+    """Calls AssumeRole; gives the keys as boto3 takes them."""
 
-    def make(**parameters: Any) -> Any:
+    def call(**parameters: Any) -> dict[str, str]:
         wanted = {"RoleArn": store.role_arn, "RoleSessionName": "device", "DurationSeconds": 60}
         answer = sts.assume_role(**wanted | parameters)["Credentials"]
-        return connect(
-            store,
-            {
-                "aws_access_key_id": answer["AccessKeyId"],
-                "aws_secret_access_key": answer["SecretAccessKey"],
-                "aws_session_token": answer["SessionToken"],
-            },
-        )
+        return {
+            "aws_access_key_id": answer["AccessKeyId"],
+            "aws_secret_access_key": answer["SecretAccessKey"],
+            "aws_session_token": answer["SessionToken"],
+        }
 
-    return make
+    return call
+
+
+@pytest.fixture
+def refused() -> Callable[..., tuple[int, str]]:
+    """Makes a call that must be refused; gives status and code."""
+
+    def call(operation: Callable[..., Any], **arguments: Any) -> tuple[int, str]:
+        with pytest.raises(ClientError) as caught:
+            operation(**arguments)
+        response = caught.value.response
+        return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
+
+    return call
+
+
+def _crc(data: bytes, polynomial: int, size: int) -> bytes:
+    """A reflected CRC bit by bit, as the definition has it."""
+    register = mask = (1 << 8 * size) - 1
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (polynomial if register & 1 else 0)
+    return (register ^ mask).to_bytes(size, "big")
+
+
+@pytest.fixture
+def checksum() -> Callable[[str, bytes], str]:
+    """Computes a checksum's header value without the store's arithmetic."""
+    functions: dict[str, Callable[[bytes], bytes]] = {
+        "CRC32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
+        "CRC32C": lambda data: _crc(data, 0x82F63B78, 4),
+        "CRC64NVME": lambda data: _crc(data, 0x9A6C9329AC4BC9B5, 8),
+        "SHA1": lambda data: hashlib.sha1(data).digest(),
+        "SHA256": lambda data: hashlib.sha256(data).digest(),
+        "MD5": lambda data: hashlib.md5(data).digest(),
+    }
+    return lambda name, data: base64.b64encode(functions[name](data)).decode()
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Reply:
     status: int
-    code: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        return self.body.decode().partition("<Code>")[2].partition("</Code>")[0]
 
 
-def refusal(call: Callable[..., Any], **arguments: Any) -> Refusal:
-    """How the call is refused; a call that succeeds fails the test."""
-    with pytest.raises(ClientError) as caught:
-        call(**arguments)
-    response = caught.value.response
-    return Refusal(response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"])
+class Signer(S3SigV4Auth):
+    """botocore's own signer, which lets a test say what the content hash shall be."""
+
+    content_hash: str | None = None
+
+    def payload(self, request: Any) -> str:
+        return self.content_hash or super().payload(request)
 
 
-def b64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
+@dataclass
+class Wire:
+    """Sends requests that boto3 would not: signed by botocore, changed afterwards, sent as they are."""
+
+    store: Store
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def sign(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        content_hash: str | None = None,
+    ) -> dict[str, str]:
+        keys = self.keys or {"access_key": self.store.access_key, "secret_key": self.store.secret_key}
+        request = AWSRequest(method, self.store.url + target, dict(headers or {}), body)
+        request.context["client_config"] = Config(s3={"addressing_style": "path"})
+        request.context["has_streaming_input"] = False
+        signer = Signer(Credentials(**keys), "s3", "us-east-1")
+        signer.content_hash = content_hash
+        signer.add_auth(request)
+        return dict(request.headers.items())
+
+    def send(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> Reply:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.store.port, timeout=20)) as connection:
+            connection.request(method, target, body or None, headers)
+            with connection.getresponse() as response:
+                return Reply(
+                    response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+                )
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        content_hash: str | None = None,
+    ) -> Reply:
+        """Sign and send."""
+        return self.send(method, target, self.sign(method, target, headers, body, content_hash), body)
+
+
+@pytest.fixture
+def wire(store: Store) -> Wire:
+    return Wire(store)

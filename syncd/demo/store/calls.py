@@ -178,8 +178,8 @@ def recognise(request: Request, target: Target) -> Operation:
             return each
     if request.method not in {"GET", "HEAD", "PUT", "POST", "DELETE"}:
         raise S3Error("MethodNotAllowed", "The specified method is not allowed against this resource.")
-    subject = f"{request.method} of a {target.scope}"
-    raise not_implemented(f"{subject} with {', '.join(sorted(given)) or 'these arguments'}")
+    arguments = ", ".join(sorted(given)) or "no arguments"
+    raise not_implemented(f"{request.method} on the {target.scope} with {arguments}")
 
 
 def check_headers(request: Request, operation: Operation) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from syncd.demo.loopback import Answer, DroppedError, Request, TruncatedBodyError
 from syncd.demo.store import contents, listings, multipart
-from syncd.demo.store.auth import Gate, payload_hash, read_claim
+from syncd.demo.store.auth import Gate, read_claim
 from syncd.demo.store.calls import Call, Operation, Target, check_headers, read_target, recognise, resource
 from syncd.demo.store.completion import complete_upload
 from syncd.demo.store.documents import Node, document
@@ -95,7 +95,7 @@ class Service:
         check_headers(request, operation)
         if operation.name == "AssumeRole":
             return self.tokens.assume_role(request, record.request_id)
-        principal = self.gate.admit(request, service="s3", payload_hash=payload_hash(request))
+        principal = self.gate.admit(request, service="s3")
         if operation.name == "CreateBucket":
             return self._create_bucket(principal, target, operation)
         call = self._call(request, record, principal, target)

@@ -77,6 +77,7 @@ class Store:
         self._clock = clock
         self._journal_path = journal
         self._journal = Journal()
+        self._switch = threading.Lock()
         self._lock_file: int | None = None
         self._stopping = threading.Event()
         self._buckets: dict[str, Bucket] = {}
@@ -106,8 +107,11 @@ class Store:
 
     def start(self) -> None:
         """Take the directory, read it and serve. Raises BlockingIOError while another store holds the directory."""
-        if self._lock_file is not None:
-            return
+        with self._switch:
+            if self._lock_file is None:
+                self._start()
+
+    def _start(self) -> None:
         lock_file = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,13 +124,14 @@ class Store:
 
     def stop(self) -> None:
         """Stop serving and let the directory go; what was seen stays readable. Again is harmless."""
-        if self._lock_file is None:
-            return
-        self._stopping.set()
-        self._server.stop()
-        self._journal.close()
-        os.close(self._lock_file)
-        self._lock_file = None
+        with self._switch:
+            if self._lock_file is None:
+                return
+            self._stopping.set()
+            self._server.stop()
+            self._journal.close()
+            os.close(self._lock_file)
+            self._lock_file = None
 
     def __enter__(self) -> Self:
         self.start()

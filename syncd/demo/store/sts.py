@@ -62,7 +62,7 @@ class TokenService:
         if (request.body.length or 0) > _MAX_FORM:
             raise StsError("ValidationError", "The request is too big")
         content = request.body.read()
-        principal = self.gate.admit(request, service="sts", payload_hash=hashlib.sha256(content).hexdigest())
+        principal = self.gate.admit(request, service="sts", content_hash=hashlib.sha256(content).hexdigest())
         form = _read_form(content)
         if principal.session is not None:
             raise StsError(
