@@ -12,11 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+import structlog
+
 from syncd.act.looks import Looks
 from syncd.act.recheck import new_version
 from syncd.act.world import FolderPolicy, World
 from syncd.decide.compare import Verdict, compare, moved_here
 from syncd.decide.states import LIVE
+from syncd.errors import FolderUnavailable, Transient
 from syncd.model import (
     AbortLater,
     Amend,
@@ -31,7 +34,12 @@ from syncd.model import (
     Transfer,
 )
 
+log = structlog.get_logger()
+
 BATCH = 500
+
+UNSEEN = Fingerprint(dev=-1, inode=-1, size=-1, mtime_ns=-1, ctime_ns=-1)
+"""Stands for a file that may be there but cannot be looked at now."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +109,9 @@ class Discoverer:
             for row in page:
                 if row.path in entries:
                     met[row.path] = row
-                elif row.gone_at is None and not any(row.path.startswith(prefix) for prefix in scan.blind):
+                elif row.gone_at is None and not any(
+                    (row.path + b"/").startswith(prefix) for prefix in scan.blind
+                ):
                     scan.missing.append(row.id)
             after = page[-1].path
         return met
@@ -119,7 +129,9 @@ class Discoverer:
             )
             if waiting or not folder.selection.takes(path):
                 continue  # a file that grows is looked at when its quiet time is over, not at every write
-            seen = self._world.disk.look(folder.path, path)
+            seen = self._look(folder, path)
+            if seen is UNSEEN:
+                continue
             if seen is not None:
                 entries[path] = seen
             if standing is not None and seen is not None:
@@ -128,6 +140,11 @@ class Discoverer:
                 findings.scan_soon = True
         self._apply(folder, entries, rows, findings)
         return findings
+
+    def is_there(self, row: Transfer) -> bool:
+        """Whether the row's file is at its path, as far as can be told."""
+        folder = self._world.folders[row.folder]
+        return self._look(folder, row.path) not in {None, UNSEEN}
 
     # -- entries against rows
 
@@ -138,19 +155,70 @@ class Discoverer:
         rows: dict[bytes, Transfer],
         findings: Findings,
     ) -> None:
-        """New paths first: a file that was renamed onto the path of another must take its row along."""
-        taken = set(self._busy())
+        """Renames first: a file that was renamed onto the path of another takes its row along."""
+        busy = self._busy()
         changes: list[Change] = []
+        strays: dict[bytes, Fingerprint] = {}
         for path, seen in entries.items():
-            if path not in rows:
-                changes.extend(self._new_path(folder, path, seen, taken, findings))
-        for path, row in rows.items():
-            seen = entries[path]
-            if row.id not in taken:
-                changes.extend(self._known_path(folder, row, seen, taken, findings))
-            elif compare(row, seen) is not Verdict.SAME:
-                findings.when_free.append((row.id, path))
+            if path in rows and compare(rows[path], seen) is Verdict.SAME:
+                changes.extend(self._same(folder, rows[path]))
+            else:
+                strays[path] = seen
+        origins = self._origins(folder, strays, rows)
+        in_hand = {path: row for path in strays for row in _concerned(path, origins, rows) if row.id in busy}
+        findings.when_free.extend((row.id, path) for path, row in in_hand.items())
+        for path in in_hand:
+            strays.pop(path)
+            origins.pop(path, None)
+        moved, renames = self._renames(folder, origins, rows, strays)
+        changes.extend(renames)
+        for path, seen in strays.items():
+            standing = rows.get(path)
+            if standing is None or standing.id in moved:
+                changes.append(Discover(folder=folder.path, path=path, fingerprint=seen, why="first seen"))
+            else:
+                changes.extend(self._changed(folder, standing, seen, findings))
         self._commit(folder, changes)
+
+    def _origins(
+        self, folder: FolderPolicy, strays: dict[bytes, Fingerprint], rows: dict[bytes, Transfer]
+    ) -> dict[bytes, Transfer]:
+        """For paths that a file was renamed to: the row that came with it."""
+        found: dict[bytes, Transfer] = {}
+        for path, seen in strays.items():
+            if path not in rows or rows[path].fingerprint.inode != seen.inode:
+                row = self._renamed_from(folder, path, seen)
+                if row is not None and row.id not in {other.id for other in found.values()}:
+                    found[path] = row
+        return found
+
+    def _renames(
+        self,
+        folder: FolderPolicy,
+        origins: dict[bytes, Transfer],
+        rows: dict[bytes, Transfer],
+        strays: dict[bytes, Fingerprint],
+    ) -> tuple[set[int], list[Change]]:
+        """Let rows follow their files, those first whose new path is free; a circle of names is left as it is.
+
+        What was placed is taken out of `strays`; returns the rows that went elsewhere, and the changes.
+        """
+        moved: set[int] = set()
+        changes: list[Change] = []
+        while origins:
+            going = {row.id for row in origins.values()}
+            ready = [path for path in origins if path not in rows or rows[path].id not in going]
+            if not ready:
+                break
+            for path in ready:
+                row, standing = origins.pop(path), rows.get(path)
+                if standing is not None and standing.id not in moved:
+                    why = "another file was renamed to its path"
+                    makes_place = Move(id=standing.id, was=standing.state, to=State.SUPERSEDED, why=why)
+                    changes.extend([*_give_up(standing), makes_place])
+                changes.extend(self._follow(folder, row, path, strays.pop(path)))
+                moved.add(row.id)
+        return moved, changes
 
     def _commit(self, folder: FolderPolicy, changes: list[Change]) -> None:
         if not changes:
@@ -159,26 +227,24 @@ class Discoverer:
         for identity in self._world.ledger.commit(changes):
             self._looks.begin(identity, now, folder.settle.quiet_s)
 
-    def _new_path(
-        self, folder: FolderPolicy, path: bytes, seen: Fingerprint, taken: set[int], findings: Findings
-    ) -> list[Change]:
-        row = self._renamed_from(folder, path, seen)
-        if row is None:
-            return [Discover(folder=folder.path, path=path, fingerprint=seen, why="first seen")]
-        if row.id in taken:
-            findings.when_free.append((row.id, path))
-            return []
-        taken.add(row.id)
-        return self._follow(folder, row, path, seen)
-
     def _renamed_from(self, folder: FolderPolicy, path: bytes, seen: Fingerprint) -> Transfer | None:
         for row in self._world.ledger.like(seen):
             if row.folder != folder.path or row.path == path or not moved_here(row, seen):
                 continue
-            there = self._world.disk.look(folder.path, row.path)
-            if there is None or there.inode != seen.inode:
+            there = self._look(folder, row.path)
+            if there is not UNSEEN and (there is None or there.inode != seen.inode):
                 return row
         return None
+
+    def _look(self, folder: FolderPolicy, path: bytes) -> Fingerprint | None:
+        """What is at the path; UNSEEN where that cannot be told now, which is never the same as gone."""
+        try:
+            return self._world.disk.look(folder.path, path)
+        except FolderUnavailable:
+            raise
+        except Transient as trouble:
+            log.info("look_failed", path=folder.path + b"/" + path, error=str(trouble))
+            return UNSEEN
 
     def _follow(self, folder: FolderPolicy, row: Transfer, path: bytes, seen: Fingerprint) -> list[Change]:
         """The row goes with its file; a key that is fixed stays."""
@@ -192,19 +258,10 @@ class Discoverer:
         why = f"renamed from {row.path.decode('utf-8', 'backslashreplace')}"
         return [Amend(id=row.id, was=row.state, sets=sets, why=why)]
 
-    def _known_path(
-        self, folder: FolderPolicy, row: Transfer, seen: Fingerprint, taken: set[int], findings: Findings
+    def _changed(
+        self, folder: FolderPolicy, row: Transfer, seen: Fingerprint, findings: Findings
     ) -> list[Change]:
-        verdict = compare(row, seen)
-        if verdict is Verdict.SAME:
-            return self._same(folder, row)
-        other = self._renamed_from(folder, row.path, seen) if seen.inode != row.fingerprint.inode else None
-        if other is not None and other.id not in taken:
-            taken.update({row.id, other.id})
-            why = "another file was renamed to its path"
-            makes_place = Move(id=row.id, was=row.state, to=State.SUPERSEDED, why=why)
-            return [*_give_up(row), makes_place, *self._follow(folder, other, row.path, seen)]
-        match verdict:
+        match compare(row, seen):
             case Verdict.UPDATE:
                 return self._update(folder, row, seen)
             case Verdict.READ_AGAIN:
@@ -248,8 +305,8 @@ class Discoverer:
         ended = row.state not in LIVE and row.state is not State.DONE
         if row.folder != folder.path or ended or row.gone_at is not None:
             return []
-        if self._world.disk.look(folder.path, row.path) is not None:
-            return []  # back again, or excluded now: not gone
+        if self._look(folder, row.path) is not None:
+            return []  # back again, excluded now, or it cannot be told: not gone
         if row.state is State.DONE:
             return [Amend(id=row.id, was=State.DONE, sets=Columns(gone_at=self._world.clock.now()))]
         return self._vanished(row)
@@ -262,6 +319,11 @@ class Discoverer:
         self._looks.forget(row.id)
         why = "its file is gone"
         return [*_give_up(row), Move(id=row.id, was=row.state, to=State.VANISHED, why=why)]
+
+
+def _concerned(path: bytes, origins: dict[bytes, Transfer], rows: dict[bytes, Transfer]) -> list[Transfer]:
+    """The rows that a change at the path touches."""
+    return [row for row in (origins.get(path), rows.get(path)) if row is not None]
 
 
 def _give_up(row: Transfer) -> list[Change]:

@@ -158,7 +158,13 @@ class FolderDesk:
 
     def look_at(self, paths: Iterable[bytes]) -> Findings:
         """Look at some paths out of turn."""
-        return self._discoverer.look_at(self.policy, paths) if self.identity is not None else Findings()
+        if self.identity is None:
+            return Findings()
+        try:
+            return self._discoverer.look_at(self.policy, paths)
+        except FolderUnavailable as missing:
+            self._lose(missing)
+            return Findings()
 
     def seconds_to_next(self) -> float:
         """Until this folder has something to do."""

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from syncd.act.looks import Looks
 from syncd.act.world import FolderPolicy, World
 from syncd.decide.settle import Look, LookAgain, Missing, Settled, judge, marker_path
+from syncd.errors import FolderUnavailable, Transient
 from syncd.model import Amend, Change, Columns, Move, State, Transfer, Writer
+
+PAUSE_S = 5.0
+"""After a look that the disk did not allow."""
 
 
 def settle_due(world: World, looks: Looks, limit: int) -> int:
@@ -27,8 +31,12 @@ def settle_due(world: World, looks: Looks, limit: int) -> int:
 
 
 def _look(transfer: Transfer, folder: FolderPolicy, world: World, looks: Looks) -> Sequence[Change]:
-    look = _facts(transfer, folder, world, looks)
     now = world.clock.monotonic()
+    try:
+        look = _facts(transfer, folder, world, looks)
+    except (Transient, FolderUnavailable) as trouble:
+        looks.again(transfer.id, now + PAUSE_S)
+        return [] if transfer.hint == str(trouble) else [_note(transfer, str(trouble))]
     match judge(folder.settle, look):
         case Settled(why):
             looks.forget(transfer.id)

@@ -16,7 +16,7 @@ from syncd.act.board import Board
 from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
 from syncd.act.world import DestinationPolicy, FolderPolicy, World
-from syncd.adapters.disk import LocalDisk
+from syncd.adapters.disk import LocalDisk, ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.adapters.s3.sums import AwsSums
 from syncd.adapters.watch import NullWatcher
@@ -50,7 +50,7 @@ def done(job: Callable[[], T]) -> Future[T]:
     future: Future[T] = Future()
     try:
         future.set_result(job())
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 - whoever waits for the future gets it
         future.set_exception(failure)
     return future
 
@@ -67,6 +67,7 @@ class FixedCredentials:
         )
 
     def renew(self, rejected: CredentialSet) -> CredentialSet:
+        assert rejected
         return self.current()
 
 
@@ -137,6 +138,7 @@ def build_house(
     disk: Any = None,
     **folder_options: Any,
 ) -> House:
+    ignore_lease_signals()
     clock = clock or FakeClock()
     mailbox, tokens = Mailbox(), itertools.count(1)
     gate = Gate(clock, lambda: 0.5)
