@@ -57,7 +57,9 @@ def _replace_by_copy(film: Path) -> None:
     copy.replace(film)
 
 
-@pytest.mark.parametrize("algorithm", [None, Algorithm.SHA256, Algorithm.MD5, Algorithm.CRC32, Algorithm.CRC32C])
+@pytest.mark.parametrize(
+    "algorithm", [None, Algorithm.SHA256, Algorithm.MD5, Algorithm.CRC32, Algorithm.CRC32C]
+)
 @pytest.mark.parametrize("size", [3, 13], ids=["one body", "three parts"])
 @pytest.mark.parametrize("change", HARMLESS)
 def test_what_leaves_the_bytes_alone_sends_nothing_again(
@@ -155,8 +157,14 @@ def test_rotated_names_send_only_what_is_new(house: House, root: Path, store: Fa
     (root / "log").write_bytes(b"fresh")
     for _ in range(4):
         house.rescan()
-    house.run(until=lambda: house.at_rest() or bool([row for row in house.world.ledger.live(9) if row.parked_reason]))
-    assert [token for _, token in store.writes] == sorted({token for _, token in store.writes}, key=lambda t: t)
+    house.run(
+        until=lambda: (
+            house.at_rest() or bool([row for row in house.world.ledger.live(9) if row.parked_reason])
+        )
+    )
+    assert [token for _, token in store.writes] == sorted(
+        {token for _, token in store.writes}, key=lambda t: t
+    )
     sent = [store.objects[key].data for key in sorted(store.objects)]
     assert b"the oldest" in sent
     assert len(store.writes) <= 4, "what was only renamed was sent again"
@@ -225,7 +233,9 @@ def test_a_file_renamed_during_its_upload_keeps_its_key_and_its_parts(tmp_path: 
     house.world.ledger.close()
 
 
-def test_a_file_deleted_before_it_is_sent_is_recorded_as_vanished(tmp_path: Path, root: Path, store: FakeStore) -> None:
+def test_a_file_deleted_before_it_is_sent_is_recorded_as_vanished(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
     house = build_house(root, tmp_path / "state" / "state.db", store, quiet_s=10.0)
     (root / "film").write_bytes(b"abc")
     house.tick()
@@ -239,7 +249,9 @@ def test_a_file_deleted_before_it_is_sent_is_recorded_as_vanished(tmp_path: Path
     house.world.ledger.close()
 
 
-def test_a_file_that_is_gone_and_comes_back_is_not_sent_again(house: House, root: Path, store: FakeStore) -> None:
+def test_a_file_that_is_gone_and_comes_back_is_not_sent_again(
+    house: House, root: Path, store: FakeStore
+) -> None:
     film = root / "film"
     film.write_bytes(b"abc")
     house.run()
@@ -270,7 +282,9 @@ def test_a_growing_file_is_not_sent_before_it_is_quiet(tmp_path: Path, root: Pat
     house.world.ledger.close()
 
 
-def test_a_file_open_for_writing_waits_until_it_is_closed(tmp_path: Path, root: Path, store: FakeStore) -> None:
+def test_a_file_open_for_writing_waits_until_it_is_closed(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
     house = build_house(root, tmp_path / "state" / "state.db", store, quiet_s=1.0)
     with (root / "film").open("wb") as file:
         file.write(b"abc")

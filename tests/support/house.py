@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -136,6 +136,7 @@ def build_house(
     key: str = "{prefix}{folder}/{path}",
     marker: str | None = None,
     disk: Any = None,
+    also: dict[bytes, str] | None = None,
     **folder_options: Any,
 ) -> House:
     ignore_lease_signals()
@@ -152,7 +153,10 @@ def build_house(
     real_ledger: SqliteLedger = ledger or open_ledger(state, clock)
     world = World(
         device="cam",
-        folders={policy.path: policy},
+        folders={
+            policy.path: policy,
+            **{path: replace(policy, path=path, name=name) for path, name in (also or {}).items()},
+        },
         destination=DestinationPolicy(checksum=checksum),
         plan=PlanPolicy(part_size=part_size, multipart_threshold=threshold),
         ledger=wrap(real_ledger),

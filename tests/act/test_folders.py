@@ -1,0 +1,264 @@
+"""Folders that are missing, unreadable, unmounted or replaced wait and say so; nothing of theirs counts as gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.fake_store import FakeStore
+from support.house import BUCKET, House, build_house
+
+from syncd.adapters.disk import LocalDisk
+from syncd.decide.select import Selection
+from syncd.errors import FolderUnavailable, Transient
+from syncd.model import Blind, Entry, Fingerprint, RootIdentity, State
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    place = tmp_path / "inbox"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def house(tmp_path: Path, root: Path, store: FakeStore) -> Iterator[House]:
+    made = build_house(root, tmp_path / "state" / "state.db", store, quiet_s=2.0)
+    yield made
+    made.world.ledger.close()
+
+
+def ticks(house: House, seconds: float) -> None:
+    """Let time go by."""
+    end = house.clock.monotonic() + seconds
+    while house.clock.monotonic() < end:
+        house.tick()
+
+
+def test_a_folder_that_is_missing_at_the_start_is_taken_up_when_it_comes(
+    house: House, root: Path, store: FakeStore
+) -> None:
+    root.rmdir()
+    ticks(house, 30.0)
+    desk = house.clerk.folders[0]
+    assert desk.state == "blocked"
+    assert str(root) in (desk.reason or "")
+    root.mkdir()
+    (root / "film").write_bytes(b"abc")
+    house.run(ticks=100, until=lambda: bool(store.writes))
+
+
+def test_a_folder_that_goes_away_loses_no_row_and_goes_on_when_it_is_back(
+    house: House, root: Path, store: FakeStore
+) -> None:
+    (root / "sent").write_bytes(b"abc")
+    house.run()
+    (root / "waiting").write_bytes(b"abcdefghijklm")
+    house.rescan()
+    assert house.row("waiting").state is State.DISCOVERED
+    root.rename(root.parent / "away")
+    ticks(house, 700.0)
+    desk = house.clerk.folders[0]
+    assert desk.state == "blocked"
+    assert house.row("waiting").state in {State.DISCOVERED, State.SETTLED}
+    assert house.row("sent").gone_at is None
+    (root.parent / "away").rename(root)
+    ticks(house, 20.0)
+    house.run()
+    assert house.row("waiting").state is State.DONE
+    assert desk.state == "ok"
+
+
+def test_an_empty_directory_in_its_place_as_after_unmounting_is_told_and_nothing_vanishes(
+    house: House, root: Path, store: FakeStore
+) -> None:
+    (root / "sent").write_bytes(b"abc")
+    house.run()
+    (root / "waiting").write_bytes(b"abcdefghijklm")
+    house.rescan()
+    root.rename(root.parent / "away")
+    root.mkdir()
+    ticks(house, 700.0)
+    desk = house.clerk.folders[0]
+    assert desk.state == "waiting"
+    assert "unmounted" in (desk.reason or "")
+    assert house.row("waiting").state in {State.DISCOVERED, State.SETTLED}
+    assert house.row("sent").gone_at is None
+    root.rmdir()
+    (root.parent / "away").rename(root)
+    ticks(house, 20.0)
+    house.run()
+    assert house.row("waiting").state is State.DONE
+    assert desk.state == "ok"
+    assert len(store.writes) == 2
+
+
+def test_new_files_in_a_replaced_folder_are_taken_and_it_is_accepted_then(
+    house: House, root: Path, store: FakeStore
+) -> None:
+    (root / "sent").write_bytes(b"abc")
+    house.run()
+    root.rename(root.parent / "away")
+    root.mkdir()
+    ticks(house, 20.0)
+    assert house.clerk.folders[0].state == "waiting"
+    (root / "fresh").write_bytes(b"xyz")
+    ticks(house, 700.0)
+    assert store.objects[BUCKET, "cam/inbox/fresh"].data == b"xyz"
+    assert house.clerk.folders[0].state == "ok"
+
+
+def test_one_missing_folder_does_not_hold_up_another(tmp_path: Path, root: Path, store: FakeStore) -> None:
+    missing = str(tmp_path / "missing").encode()
+    house = build_house(root, tmp_path / "state" / "state.db", store, also={missing: "missing"})
+    (root / "film").write_bytes(b"abc")
+    ticks(house, 30.0)
+    assert len(store.writes) == 1
+    assert [desk.state for desk in house.clerk.folders] == ["ok", "blocked"]
+    house.world.ledger.close()
+
+
+class Sick(LocalDisk):
+    """A disk with a subdirectory, or single looks, that fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blind: bytes | None = None
+        self.failing = False
+
+    def scan(self, root: bytes, **options: object) -> Iterator[Entry | Blind]:  # type: ignore[override]
+        told = False
+        for item in super().scan(root, **options):  # type: ignore[arg-type]
+            hidden = self.blind is not None and isinstance(item, Entry) and item.path.startswith(self.blind)
+            if hidden and not told:
+                told = True
+                yield Blind(self.blind or b"", "I/O error")
+            if not hidden:
+                yield item
+
+    def look(self, root: bytes, path: bytes) -> Fingerprint | None:
+        if self.failing:
+            raise Transient("I/O error")
+        return super().look(root, path)
+
+
+def test_what_lies_in_an_unreadable_subtree_does_not_count_as_missing(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    disk = Sick()
+    house = build_house(root, tmp_path / "state" / "state.db", store, disk=disk)
+    (root / "sub").mkdir()
+    (root / "sub" / "film").write_bytes(b"abc")
+    house.run()
+    disk.blind = b"sub/"
+    house.rescan()
+    assert house.row("sub/film").gone_at is None
+    house.world.ledger.close()
+
+
+def test_a_disk_that_cannot_be_asked_is_no_proof_that_a_file_is_gone(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    disk = Sick()
+    house = build_house(root, tmp_path / "state" / "state.db", store, disk=disk, quiet_s=5.0)
+    (root / "film").write_bytes(b"abc")
+    house.tick()
+    disk.failing = True
+    (root / "film").rename(root.parent / "film")
+    house.rescan()
+    ticks(house, 60.0)
+    assert house.row("film").state is State.DISCOVERED
+    (root.parent / "film").rename(root / "film")
+    disk.failing = False
+    house.run()
+    assert house.row("film").state is State.DONE
+    house.world.ledger.close()
+
+
+def test_a_settled_file_that_is_excluded_now_is_not_begun(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    state = tmp_path / "state" / "state.db"
+    first = build_house(root, state, store, quiet_s=0.0)
+    first.world.stop.set()  # it settles, but nothing is begun
+    (root / "film").write_bytes(b"abc")
+    for _ in range(10):
+        first.tick()
+    assert first.row("film").state is State.SETTLED
+    first.world.ledger.close()
+    second = build_house(root, state, store, selection=Selection(exclude=("film",)))
+    for _ in range(50):
+        second.tick()
+    assert second.row("film").state is State.SETTLED
+    assert "exclude pattern" in (second.row("film").hint or "")
+    assert not store.writes
+    second.world.ledger.close()
+
+
+def test_an_unchanged_folder_costs_a_restart_no_write(tmp_path: Path, root: Path, store: FakeStore) -> None:
+    for number in range(50):
+        (root / f"film {number}").write_bytes(b"abc")
+    state = tmp_path / "state" / "state.db"
+    first = build_house(root, state, store)
+    first.run()
+    first.world.ledger.close()
+    second = build_house(root, state, store)
+    before = second.world.ledger._connection.total_changes  # type: ignore[attr-defined]
+    second.rescan()
+    assert second.world.ledger._connection.total_changes == before  # type: ignore[attr-defined]
+    assert len(store.writes) == 50
+    second.world.ledger.close()
+
+
+def test_the_root_is_known_by_its_inode_not_by_its_device(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    class Replugged(LocalDisk):
+        def root(self, root: bytes) -> RootIdentity:
+            seen = super().root(root)
+            return RootIdentity(seen.dev + 1, seen.inode)
+
+    state = tmp_path / "state" / "state.db"
+    first = build_house(root, state, store)
+    first.run()
+    first.world.ledger.close()
+    second = build_house(root, state, store, disk=Replugged())
+    second.run()
+    assert second.clerk.folders[0].state == "ok"
+    second.world.ledger.close()
+
+
+def test_a_root_that_fails_in_the_middle_of_a_scan_only_waits(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    class Pulled(LocalDisk):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pulled = False
+
+        def root(self, root: bytes) -> RootIdentity:
+            if self.pulled:
+                raise FolderUnavailable("the disk was pulled", hint="plug it in")
+            return super().root(root)
+
+        def scan(self, root: bytes, **options: object) -> Iterator[Entry | Blind]:  # type: ignore[override]
+            if self.pulled:
+                raise FolderUnavailable("the disk was pulled", hint="plug it in")
+            yield from super().scan(root, **options)  # type: ignore[arg-type]
+
+    disk = Pulled()
+    house = build_house(root, tmp_path / "state" / "state.db", store, disk=disk)
+    (root / "film").write_bytes(b"abc")
+    house.run()
+    disk.pulled = True
+    house.clerk.folders[0].scan_soon("test")
+    ticks(house, 30.0)
+    assert house.clerk.folders[0].hint == "plug it in"
+    assert house.row("film").gone_at is None
+    house.world.ledger.close()

@@ -1,0 +1,388 @@
+"""What each kind of trouble does to a transfer: it waits, looks again, begins again or parks, and never drops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.fake_store import FakeStore
+from support.house import BUCKET, House, build_house
+
+from syncd.errors import (
+    ChecksumIgnored,
+    Conflict,
+    Doubtful,
+    LockedOut,
+    ObjectExists,
+    PartsRejected,
+    Refused,
+    SyncdError,
+    Transient,
+    UploadGone,
+)
+from syncd.model import Algorithm, Condition, ProofKind, State, Stored, Target
+
+
+class Scripted(FakeStore):
+    """A store that fails when told: a list of failures per operation; "lost" means the effect takes place first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script: dict[str, list[SyncdError | None]] = {}
+        self.lost: dict[str, list[SyncdError]] = {}
+        self.always: Callable[[str], SyncdError | None] = lambda operation: None
+
+    def __getattribute__(self, name: str) -> Any:
+        method = super().__getattribute__(name)
+        if name not in {
+            "put",
+            "create",
+            "upload_part",
+            "list_parts",
+            "complete",
+            "abort",
+            "head",
+            "list_uploads",
+        }:
+            return method
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            general = self.always(name)
+            if general is not None:
+                raise general
+            planned = self.script.get(name) or [None]
+            failure = planned.pop(0)
+            if failure is not None:
+                raise failure
+            result = method(*args, **kwargs)
+            if self.lost.get(name):
+                raise self.lost[name].pop(0)
+            return result
+
+        return call
+
+
+@pytest.fixture
+def store() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    place = tmp_path / "inbox"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def house(tmp_path: Path, root: Path, store: Scripted) -> Iterator[House]:
+    made = build_house(root, tmp_path / "state" / "state.db", store)
+    yield made
+    made.world.ledger.close()
+
+
+SMALL, LARGE = b"abc", b"abcdefghijklm"
+
+
+def assert_arrived_once(store: FakeStore, data: bytes, name: str = "film") -> None:
+    assert store.objects[BUCKET, f"cam/inbox/{name}"].data == data
+    assert len(store.writes) == 1
+    assert not store.uploads
+
+
+@pytest.mark.parametrize(
+    ("operation", "failure"),
+    [
+        ("create", Transient("503")),
+        ("create", Transient("no answer")),
+        ("create", LockedOut("403", code="permission")),
+        ("upload_part", Transient("reset")),
+        ("upload_part", LockedOut("expired", code="credentials")),
+        ("upload_part", UploadGone("NoSuchUpload")),
+        ("complete", Transient("500")),
+        ("complete", Doubtful("empty 200")),
+        ("complete", Conflict("409")),
+        ("complete", UploadGone("NoSuchUpload")),
+        ("complete", PartsRejected("InvalidPart")),
+        ("head", Transient("503")),
+    ],
+)
+def test_a_passing_failure_of_any_request_only_costs_time(
+    house: House, store: Scripted, root: Path, operation: str, failure: SyncdError
+) -> None:
+    (root / "film").write_bytes(LARGE)
+    store.script[operation] = [failure]
+    house.run()
+    assert_arrived_once(store, LARGE)
+    assert house.row("film").state is State.DONE
+
+
+@pytest.mark.parametrize(
+    "failure", [Doubtful("answer lost"), Transient("timeout"), UploadGone("NoSuchUpload")]
+)
+def test_a_complete_whose_answer_was_lost_is_not_sent_again(
+    house: House, store: Scripted, root: Path, failure: SyncdError
+) -> None:
+    (root / "film").write_bytes(LARGE)
+    store.lost["complete"] = [failure]
+    house.run()
+    assert_arrived_once(store, LARGE)
+    assert len(store.part_bodies) == 3
+
+
+@pytest.mark.parametrize("failure", [Doubtful("answer lost"), Transient("timeout"), ObjectExists("412")])
+def test_a_put_whose_answer_was_lost_is_not_sent_again(
+    house: House, store: Scripted, root: Path, failure: SyncdError
+) -> None:
+    (root / "film").write_bytes(SMALL)
+    store.lost["put"] = [failure]
+    house.run()
+    assert_arrived_once(store, SMALL)
+
+
+def test_an_upload_aborted_behind_our_back_is_begun_again(house: House, store: Scripted, root: Path) -> None:
+    (root / "film").write_bytes(LARGE)
+    store.script["upload_part"] = [None, None, Transient("reset")]
+    house.run(until=lambda: len(store.part_bodies) >= 2)
+    store.uploads.clear()
+    house.run()
+    assert_arrived_once(store, LARGE)
+
+
+def test_a_create_whose_answer_was_lost_leaves_no_upload_behind(
+    house: House, store: Scripted, root: Path
+) -> None:
+    (root / "film").write_bytes(LARGE)
+    store.lost["create"] = [Transient("timeout")]
+    house.run()
+    assert_arrived_once(store, LARGE)
+    assert house.world.ledger.totals().possible_orphans == 0
+
+
+def test_without_the_right_to_list_uploads_a_lost_create_is_counted(
+    house: House, store: Scripted, root: Path
+) -> None:
+    store.may_list_uploads = False
+    (root / "film").write_bytes(LARGE)
+    store.lost["create"] = [Transient("timeout")]
+    house.run()
+    assert house.world.ledger.totals().possible_orphans == 1
+    assert len(store.uploads) == 1
+
+
+def test_ten_minutes_without_network_park_nothing_and_cost_no_attempt(
+    house: House, store: Scripted, root: Path
+) -> None:
+    for number in range(20):
+        (root / f"film {number}").write_bytes(LARGE if number % 2 else SMALL)
+    gone = Transient("no route to host", unreachable=True)
+    back_at = house.clock.monotonic() + 600.0
+    tries: list[str] = []
+
+    def outage(operation: str) -> SyncdError | None:
+        tries.append(operation)
+        return gone if house.clock.monotonic() < back_at else None
+
+    store.always = outage
+    house.run(ticks=3000, until=lambda: house.clock.monotonic() >= back_at)
+    assert house.gate.closed() is not None
+    assert house.gate.closed().code == "network"
+    assert len(tries) < 60, "it does not hammer a dead network"
+    rows = [house.row(f"film {number}") for number in range(20)]
+    assert all(row.parked_reason is None and row.attempts == 0 for row in rows)
+    house.run(ticks=3000)
+    assert len(store.writes) == 20
+    assert house.gate.closed() is None
+    assert house.clock.monotonic() - back_at < 90.0, "it goes on soon after the network is back"
+
+
+def test_a_locked_out_destination_waits_probes_and_goes_on(house: House, store: Scripted, root: Path) -> None:
+    for number in range(5):
+        (root / f"film {number}").write_bytes(SMALL)
+    denied = LockedOut("AccessDenied", code="permission", hint="allow s3:PutObject")
+    store.always = lambda operation: denied
+    for _ in range(100):
+        house.tick()
+    closed = house.gate.closed()
+    assert closed is not None
+    assert (closed.code, closed.hint) == ("permission", "allow s3:PutObject")
+    store.always = lambda operation: None
+    house.run()
+    assert len(store.writes) == 5
+    assert all(house.row(f"film {number}").attempts == 0 for number in range(5))
+
+
+def test_a_refused_file_is_parked_and_the_others_go_on(house: House, store: Scripted, root: Path) -> None:
+    (root / "bad").write_bytes(SMALL)
+    (root / "good").write_bytes(SMALL)
+    store.script["put"] = [Refused("KeyTooLong", hint="shorten it")]
+    house.run()
+    parked = [row for row in (house.row("bad"), house.row("good")) if row.parked_reason]
+    assert len(parked) == 1
+    assert (parked[0].parked_reason, parked[0].hint) == ("KeyTooLong", "shorten it")
+    assert len(store.writes) == 1
+
+
+def stranger(store: FakeStore, data: bytes = b"a stranger's") -> None:
+    target = Target(bucket=BUCKET, key="cam/inbox/film", algorithm=Algorithm.NONE, token="other")
+
+    class Raw:
+        size = len(data)
+        checksum = ""
+
+        def read_at(self, offset: int, size: int) -> memoryview:
+            return memoryview(data)[offset : offset + size]
+
+    FakeStore.put(store, target, Raw(), Condition())
+    store.writes.clear()
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["put", "multipart"])
+def test_a_strangers_object_is_never_overwritten(
+    house: House, store: Scripted, root: Path, data: bytes
+) -> None:
+    stranger(store)
+    (root / "film").write_bytes(data)
+    house.run()
+    assert store.objects[BUCKET, "cam/inbox/film"].data == b"a stranger's"
+    row = house.row("film")
+    assert row.parked_reason is not None
+    assert "another object is already under its key" in row.parked_reason
+    assert "retry" in (row.hint or "")
+    assert not store.uploads
+
+
+def test_a_strangers_object_of_the_same_size_is_no_proof(house: House, store: Scripted, root: Path) -> None:
+    stranger(store, SMALL)
+    store.lost["put"] = [Doubtful("answer lost")]
+    (root / "film").write_bytes(SMALL)
+    house.run()
+    assert house.row("film").parked_reason is not None
+
+
+def test_an_unseen_object_in_the_way_locks_out_with_the_permission_that_is_missing(
+    house: House, store: Scripted, root: Path
+) -> None:
+    stranger(store)
+    store.head = lambda bucket, key: None  # type: ignore[method-assign] - 403: we may not look
+    (root / "film").write_bytes(SMALL)
+    for _ in range(20):
+        house.tick()
+    closed = house.gate.closed()
+    assert closed is not None
+    assert closed.code == "permission"
+    assert "s3:GetObject" in (closed.hint or "")
+    assert house.row("film").parked_reason is None
+
+
+def test_a_changed_file_replaces_its_own_object(house: House, store: Scripted, root: Path) -> None:
+    (root / "film").write_bytes(SMALL)
+    house.run()
+    (root / "film").write_bytes(LARGE)
+    house.rescan()
+    house.run()
+    assert store.objects[BUCKET, "cam/inbox/film"].data == LARGE
+    assert len(store.writes) == 2
+
+
+def test_a_reused_name_after_deletion_is_parked_with_the_hint(
+    house: House, store: Scripted, root: Path
+) -> None:
+    (root / "film").write_bytes(SMALL)
+    house.run()
+    (root / "film").unlink()
+    house.rescan()
+    (root / "film").write_bytes(LARGE)
+    house.rescan()
+    house.run()
+    assert store.objects[BUCKET, "cam/inbox/film"].data == SMALL
+    assert "{mtime" in (house.row("film").hint or "")
+
+
+def test_two_files_for_one_key_park_the_second(tmp_path: Path, root: Path, store: Scripted) -> None:
+    house = build_house(root, tmp_path / "state" / "state.db", store, key="{prefix}{name}")
+    for folder in ("a", "b"):
+        (root / folder).mkdir()
+        (root / folder / "film").write_bytes(folder.encode())
+    house.run()
+    rows = [house.row("a/film"), house.row("b/film")]
+    assert [row.parked_reason is not None for row in rows] == [False, True]
+    assert store.objects[BUCKET, "cam/film"].data == b"a"
+    house.world.ledger.close()
+
+
+class IgnoresChecksums(Scripted):
+    """A store that stores, but answers nothing about the checksum we asked for (Ceph RGW does so)."""
+
+    def put(self, target: Target, body: Any, condition: Condition) -> Stored:
+        stored = super().put(target, body, condition)
+        if target.algorithm not in {Algorithm.MD5, Algorithm.NONE}:
+            raise ChecksumIgnored("no checksum in the answer", etag=stored.etag)
+        return stored
+
+    def create(self, target: Target) -> str:
+        if target.algorithm not in {Algorithm.MD5, Algorithm.NONE}:
+            raise ChecksumIgnored("Create did not answer with our algorithm")
+        return super().create(target)
+
+
+def test_a_store_that_ignores_checksums_gets_md5_and_is_remembered(tmp_path: Path, root: Path) -> None:
+    store = IgnoresChecksums()
+    house = build_house(root, tmp_path / "state" / "state.db", store)
+    (root / "film").write_bytes(SMALL)
+    (root / "long film").write_bytes(LARGE)
+    house.run()
+    for name, data in (("film", SMALL), ("long film", LARGE)):
+        assert store.objects[BUCKET, f"cam/inbox/{name}"].data == data
+        proof = house.row(name).proof
+        assert proof is not None
+        assert proof.kind is ProofKind.MD5
+    assert not store.uploads
+    assert house.world.ledger.checksum_ignored("aws captures")
+    house.world.ledger.close()
+
+
+def test_an_explicit_checksum_that_is_ignored_locks_out_and_never_falls_back(
+    tmp_path: Path, root: Path
+) -> None:
+    store = IgnoresChecksums()
+    house = build_house(root, tmp_path / "state" / "state.db", store, checksum=Algorithm.SHA256)
+    (root / "film").write_bytes(LARGE)
+    for _ in range(30):
+        house.tick()
+    closed = house.gate.closed()
+    assert closed is not None
+    assert closed.code == "checksum"
+    assert not store.writes
+    house.world.ledger.close()
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("data", [b"", SMALL, LARGE], ids=["empty", "put", "multipart"])
+def test_every_checksum_setting_ends_with_its_own_proof(
+    tmp_path: Path, root: Path, store: Scripted, algorithm: Algorithm, data: bytes
+) -> None:
+    house = build_house(root, tmp_path / "state" / "state.db", store, checksum=algorithm)
+    (root / "film").write_bytes(data)
+    house.run()
+    assert_arrived_once(store, data)
+    expected = {Algorithm.MD5: ProofKind.MD5, Algorithm.NONE: ProofKind.SIZE}.get(
+        algorithm, ProofKind.CHECKSUM
+    )
+    proof = house.row("film").proof
+    assert proof is not None
+    assert proof.kind is expected
+    house.world.ledger.close()
+
+
+def test_a_part_larger_than_its_buffer_is_streamed_and_proven(
+    tmp_path: Path, root: Path, store: Scripted
+) -> None:
+    house = build_house(root, tmp_path / "state" / "state.db", store, part_size=50, threshold=60, buffer=8)
+    data = bytes(range(256))
+    (root / "film").write_bytes(data)
+    house.run()
+    assert_arrived_once(store, data)
+    house.world.ledger.close()
