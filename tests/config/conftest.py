@@ -20,12 +20,18 @@ def surroundings() -> Surroundings:
     )
 
 
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all: making a directory takes longer than most of these tests."""
+    return tmp_path_factory.mktemp("config")
+
+
 @pytest.fixture
-def read(tmp_path: Path, surroundings: Surroundings) -> Callable[..., Config]:
+def read(directory: Path, surroundings: Surroundings) -> Callable[..., Config]:
     """Load a text (or bytes) as config.yaml; `around` replaces the surroundings."""
 
     def _read(content: str | bytes, around: Surroundings = surroundings) -> Config:
-        path = tmp_path / "config.yaml"
+        path = directory / "config.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return load(path, around)
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
+import syncd.config
 from syncd.config import Config, Surroundings, default_path, load
 from syncd.errors import ConfigError
 
@@ -227,3 +230,14 @@ def test_a_file_that_may_not_be_read_is_one_problem(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
         load(tmp_path / "c.yaml")
+
+
+def test_units_and_paths_are_to_be_had_without_waiting_for_the_yaml_reader() -> None:
+    code = (
+        "import sys, syncd.config.units; from syncd.config import default_path;"
+        " assert not {'yaml', 'pydantic'} & sys.modules.keys();"
+        " from syncd.config import Config, load; assert {'yaml', 'pydantic'} <= sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    with pytest.raises(AttributeError):
+        syncd.config.nothing  # noqa: B018 - looking is the point

@@ -210,6 +210,14 @@ def test_billions_of_laughs_are_not_laughed(problems: Problems) -> None:
     assert len([problem for problem in found if "is a YAML alias" in problem]) == 59 * 9
 
 
+def test_an_anchor_given_twice_is_two_anchors(problems: Problems, written: Written) -> None:
+    found = problems(written({"state": "&s /a/b", "console.socket": "&s /a/c"}))
+    assert [problem.split(", ")[0] for problem in found] == [
+        "config.yaml:7:8: state: has a YAML anchor",
+        "config.yaml:9:11: console.socket: has a YAML anchor",
+    ]
+
+
 def test_an_alias_to_itself_is_one_more_alias(problems: Problems) -> None:
     _, anchor, alias = problems("folders: &x [*x]\n")
     assert anchor.startswith("config.yaml:1:10: folders: has a YAML anchor")

@@ -94,20 +94,19 @@ def test_the_stream_is_stderr_unless_given(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_level_cuts_off_what_is_below_and_can_change_for_loggers_that_exist(stream: io.StringIO) -> None:
-    log = configured(stream, level="warning").bind(a=1)
+    log = configured(stream, level="warning")
     log.info("no")
     log.warning("yes")
-    again = structlog.get_logger()
     configured(stream, level="debug")
-    again.debug("now")
+    log.debug("now")
     assert [line["event"] for line in lines(stream)] == ["yes", "now"]
 
 
 def fail() -> None:
     canary = CANARY  # a local that must not show
-    secret_local = "another-" + canary[::-1]
+    beside = "another-" + canary[::-1]
     try:
-        int(f"{canary} \x1b[2J {len(secret_local)}")
+        int(f"{canary} \x1b[2J {len(beside)}")
     except ValueError as error:
         raise RuntimeError("no upload") from error
 
