@@ -15,6 +15,7 @@ from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
 from syncd.act.world import DestinationPolicy, FolderPolicy, World
 from syncd.adapters.clock import SystemClock
+from syncd.adapters.credentials.api import fetch_once
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
 from syncd.adapters.disk import LocalDisk, ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger
@@ -28,7 +29,7 @@ from syncd.decide.keys import parse
 from syncd.decide.plan import PlanPolicy
 from syncd.decide.select import Selection
 from syncd.decide.settle import SettlePolicy
-from syncd.model import Algorithm
+from syncd.model import Algorithm, CredentialSet
 from syncd.ports import Clock, Watcher
 
 
@@ -142,6 +143,20 @@ def _keeper(config: Config, clock: Clock, mailbox: Mailbox, gate: Gate) -> Crede
         clock=clock,
         on_change=changed,
     )
+
+
+def fetch_credentials(config: Config, clock: Clock | None = None) -> CredentialSet:
+    """Ask the credential API once, daemon or not. Raises ConfigError, Transient, LockedOut."""
+    api = config.credentials.api
+    fetched = fetch_once(
+        url=api.url,
+        device=config.device,
+        token_file=api.token_file,
+        ca_file=api.ca_file,
+        timeout=api.timeout.total_seconds(),
+        clock=clock or SystemClock(),
+    )
+    return fetched.credentials
 
 
 def _watcher(config: Config, mailbox: Mailbox, clock: Clock) -> Watcher:

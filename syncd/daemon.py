@@ -35,6 +35,14 @@ class Pool(Protocol):
         ...
 
 
+def hold_signals() -> None:
+    """Keep the signals that end us for `Daemon.run`. Call it before any thread is made: threads inherit this.
+
+    A thread that does not hold them would take SIGTERM in its default way, and the process would just die.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
 class Daemon:
     """One running syncd. Built by `app`, lives for one `run`."""
 
@@ -51,6 +59,7 @@ class Daemon:
     ) -> None:
         self.clerk = clerk
         self.stop = stop
+        self.rounds = 0  # how often the clerk has come round
         self._mailbox = mailbox
         self._clock = clock
         self._pools = pools
@@ -59,12 +68,15 @@ class Daemon:
         self._failure: BaseException | None = None
         self._clerk_thread = threading.Thread(target=self._clerk_life, name="clerk", daemon=True)
 
-    def run(self, finished: Callable[[], bool] = lambda: False) -> None:
+    def run(
+        self, finished: Callable[[], bool] = lambda: False, before_close: Callable[[], None] = lambda: None
+    ) -> None:
         """Live until a signal, a failure or `finished()`, which is asked a few times a second.
 
+        `before_close` is called at the end, when nothing moves any more and the ledger is still open.
         Raises what stopped the clerk; a SyncdError among those is for the operator.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        hold_signals()
         try:
             for start in self._starters:
                 start()
@@ -72,7 +84,7 @@ class Daemon:
             log.info("started", pid=os.getpid())
             self._wait(finished)
         finally:
-            self._end()
+            self._end(before_close)
         if self._failure is not None:
             raise self._failure
 
@@ -88,13 +100,15 @@ class Daemon:
     def _clerk_life(self) -> None:
         try:
             while not self.stop.is_set():
-                self._clock.wait(self._mailbox.knock, self.clerk.tick())
+                pause = self.clerk.tick()
+                self.rounds += 1
+                self._clock.wait(self._mailbox.knock, pause)
         except BaseException as failure:  # noqa: BLE001 - the main thread raises it
             self._failure = failure if isinstance(failure, SyncdError) else _unexpected(failure)
 
     # -- the end
 
-    def _end(self) -> None:
+    def _end(self, before_close: Callable[[], None]) -> None:
         self.stop.set()
         self._mailbox.wake()
         watcher = threading.Thread(target=self._end_at_once_on_signal, name="second-signal", daemon=True)
@@ -102,8 +116,11 @@ class Daemon:
         until = self._clock.monotonic() + GRACE_S
         ended = [pool.close(max(until - self._clock.monotonic(), 0.0)) for pool in self._pools]
         self._clerk_thread.join(1.0)
-        for close in self._closers:
-            close()
+        try:
+            before_close()
+        finally:
+            for close in self._closers:
+                close()
         log.info("stopped", in_flight_dropped=not all(ended))
 
     @staticmethod

@@ -1,0 +1,60 @@
+"""`syncd check`: the configuration, judged by itself and against this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from syncd.cli.options import config_option
+from syncd.cli.words import plain
+from syncd.config import Config, Surroundings, load
+from syncd.config.check import Finding, warnings
+from syncd.config.model import Folder
+from syncd.errors import ConfigError
+
+
+@click.command("check")
+@config_option
+def command(config_file: Path) -> None:
+    """Say what is wrong with the configuration, and in which line.
+
+    Reads the file, then looks whether this machine has what it names. Nothing is changed, nobody is called. Ends with
+    0 when the daemon can work (warnings may be worth a look), with 78 when it cannot.
+    """
+    surroundings = Surroundings.from_system()
+    config = load(config_file, surroundings)
+    findings = warnings(config, surroundings)
+    errors = [_line(config_file, finding) for finding in findings if finding.severity == "error"]
+    for finding in findings:
+        if finding.severity == "warning":
+            click.echo(plain(_line(config_file, finding)), err=True)
+    if errors:
+        raise ConfigError(errors)
+    for line in _summary(config_file, config):
+        click.echo(plain(line))
+
+
+def _line(file: Path, finding: Finding) -> str:
+    kind = "warning: " if finding.severity == "warning" else ""
+    hint = f" ({finding.hint})" if finding.hint else ""
+    return f"{file}: {kind}{finding.where}: {finding.text}{hint}"
+
+
+def _summary(file: Path, config: Config) -> Iterator[str]:
+    destination = config.destination
+    yield f"{file}: ok"
+    yield f"  device       {config.device}"
+    yield f"  credentials  {config.credentials.api.url}, token in {config.credentials.api.token_file}"
+    yield (
+        f"  destination  bucket {destination.bucket or '(as the API answers)'}"
+        f" at {destination.endpoint_url or 'AWS'}, region {destination.region or '(as the API answers)'}"
+    )
+    yield from map(_folder, config.folders)
+    yield f"  ledger       {config.state}"
+    yield f"  socket       {config.socket}"
+
+
+def _folder(folder: Folder) -> str:
+    return f"  folder       {folder.name}: {folder.path}, keys {folder.key}"

@@ -1,0 +1,51 @@
+"""Which verbs there are, one sentence each. A verb's module is imported when it is called, so that help is fast."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from syncd import __version__
+
+VERBS: Final = {
+    "run": "Watch the folders and upload what is finished.",
+    "check": "Say what is wrong with the configuration, and in which line.",
+    "status": "Show what the daemon does, what waits, and why.",
+    "explain": "Tell where one file stands and what it waits for.",
+    "retry": "Take up files again that were set aside.",
+    "creds": "Ask the credential API and show what it answers.",
+    "demo": "See it all work on this machine: a local store, a recording, an upload.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows the verbs by name; each lives in `syncd.cli.NAME` as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The verb, imported now; None for a name that is none."""
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"syncd.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """From the table: nothing is imported to be listed."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="VERB [ARGUMENTS]...",
+    epilog="Each verb has its own --help. Without -c, $SYNCD_CONFIG is read, then /etc/syncd/config.yaml.",
+)
+@click.version_option(__version__, message="syncd %(version)s")
+def syncd() -> None:
+    """Upload recordings from watched folders to S3, with temporary credentials, and prove that they arrived."""

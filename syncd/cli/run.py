@@ -1,0 +1,94 @@
+"""`syncd run`: the daemon, or with `--once` what is there now and then an end."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.cli.options import Duration, config_option
+from syncd.cli.words import path_text, plain
+
+if TYPE_CHECKING:
+    from syncd.app import App
+    from syncd.config import Config
+    from syncd.once import OnceRun
+
+PATIENCE = timedelta(minutes=5)
+
+
+@click.command("run")
+@config_option
+@click.option("--once", is_flag=True, help="Upload what is there now, then end.")
+@click.option(
+    "--patience",
+    type=Duration(),
+    metavar="DURATION",
+    help="With --once: give up when not one byte has moved for so long. [default: 5m]",
+)
+def command(config_file: Path, once: bool, patience: timedelta | None) -> int:
+    """Watch the folders and upload what is finished.
+
+    Runs until SIGTERM or Ctrl-C; what is unfinished goes on at the next start. With --once it takes what is there now,
+    waits for files that may still change, and ends: with 0 when all of it arrived, with 1 when something is left over,
+    which it names.
+    """
+    if patience is not None and not once:
+        raise click.UsageError("--patience goes with --once")
+    from syncd.config import load  # noqa: PLC0415 - `syncd run --help` needs none of this
+    from syncd.daemon import hold_signals  # noqa: PLC0415
+
+    config = load(config_file)
+    hold_signals()
+    if once:
+        return _run_once(config, PATIENCE if patience is None else patience)
+    _built(config).daemon.run()
+    return 0
+
+
+def _built(config: Config, *, quiet: bool = False) -> App:
+    """The house with its log. `quiet`: bars show what goes well, so only trouble is logged."""
+    from syncd import app  # noqa: PLC0415
+    from syncd.telemetry import logs  # noqa: PLC0415
+
+    level = "warning" if quiet and config.log.level in {"debug", "info"} else config.log.level
+    logs.configure(level, config.log.format)
+    built = app.build(config)
+    logs.configure(level, config.log.format, secrets=built.keeper.secrets)
+    return built
+
+
+def _run_once(config: Config, patience: timedelta) -> int:
+    from syncd.cli.progress import Bars, terminal  # noqa: PLC0415
+    from syncd.once import LeftOver  # noqa: PLC0415
+
+    left: list[LeftOver] = []
+    screen = terminal()
+    beside_the_log = screen is not None and screen.file is sys.stderr
+    with Bars(screen) as bars:
+        built = _built(config, quiet=beside_the_log)
+        once = _once(built, patience)
+        bars.watch(built.world.board, built.ledger, built.clock, once)
+        built.daemon.run(lambda: bars.step(once.finished()), lambda: left.extend(once.left_over()))
+    if screen is not None:
+        click.echo(f"{once.done} of {once.total} files done", err=True)
+    for each in left:
+        click.echo(f"{path_text(each.what)}: {plain(each.why)}", err=True)
+    return 1 if left else 0
+
+
+def _once(built: App, patience: timedelta) -> OnceRun:
+    from syncd.once import OnceRun  # noqa: PLC0415
+
+    return OnceRun(
+        clock=built.clock,
+        ledger=built.ledger,
+        clerk=built.clerk,
+        gate=built.gate,
+        rounds=lambda: built.daemon.rounds,
+        wake=built.mailbox.wake,
+        patience_s=patience.total_seconds(),
+    )
