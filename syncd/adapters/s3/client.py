@@ -122,7 +122,7 @@ class Clients:
             return self._by_region[region]
 
     def close(self) -> None:
-        """Close every connection; a later call opens new ones."""
+        """Let go of every connection that no request is using; a later call opens new ones."""
         with self._lock:
             clients = list(self._by_region.values())
             self._by_region.clear()

@@ -29,16 +29,21 @@ class S3Store:
         self._clients = clients
 
     def close(self) -> None:
-        """Close every connection."""
+        """Let go of every connection."""
         self._clients.close()
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """PutObject. Again: refused by the condition, or replaces the object by itself."""
         asked = _about("put", target)
         reader = BodyReader(body)
-        given = _object(target) | _sum(target.algorithm, body.checksum) | _condition(condition)
+        given = {
+            **_object(target),
+            **_sum(target.algorithm, body.checksum),
+            **_condition(condition),
+            "Body": reader,
+        }
         with _doubt(reader), _checksums_may_be_unknown(target):
-            answer = self._send(asked, "put_object", reader, given)
+            answer = self._call(asked, "put_object", given)
             stored = answers.stored(answer, asked, target.algorithm)
             answers.honoured(answer, asked, target.algorithm, body.checksum)
             return stored
@@ -74,8 +79,9 @@ class S3Store:
             "UploadId": upload_id,
             "PartNumber": number,
             **_sum(target.algorithm, body.checksum),
+            "Body": BodyReader(body),
         }
-        answer = self._send(asked, "upload_part", BodyReader(body), given)
+        answer = self._call(asked, "upload_part", given)
         etag = answers.etag(answer, asked)
         answers.honoured(answer, asked, target.algorithm, body.checksum)
         return Part(number=number, size=body.size, etag=etag, checksum=body.checksum or None)
@@ -158,10 +164,6 @@ class S3Store:
             found.extend(answers.uploads_of(page, asked))
             markers = answers.next_uploads(page, asked, markers)
         return found
-
-    def _send(self, asked: Asked, method: str, reader: BodyReader, given: dict[str, Any]) -> dict[str, Any]:
-        # An empty body needs no `Expect: 100-continue` and its round trip.
-        return self._call(asked, method, {**given, "Body": reader if len(reader) else b""})
 
     def _call(self, asked: Asked, method: str, given: dict[str, Any]) -> dict[str, Any]:
         client = self._clients.current()

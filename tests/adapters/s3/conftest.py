@@ -42,7 +42,11 @@ class Reply:
     def encode(self) -> bytes:
         if self.raw is not None:
             return self.raw
-        head = {"Content-Length": str(len(self.body)), "Date": "Tue, 24 Nov 2026 12:00:00 GMT", **self.headers}
+        head = {
+            "Content-Length": str(len(self.body)),
+            "Date": "Tue, 24 Nov 2026 12:00:00 GMT",
+            **self.headers,
+        }
         lines = [f"HTTP/1.1 {self.status} X", *(f"{name}: {value}" for name, value in head.items())]
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 
@@ -60,11 +64,17 @@ class ScriptedServer:
         self.seen: list[Seen] = []
         self.connections = 0
         self.released = threading.Event()
+        self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    def begin(self) -> None:
+        """Forget what was before: one server serves all tests."""
+        self.replies, self.seen, self.connections = [], [], 0
+        self.released.clear()
 
     def script(self, *replies: Reply) -> None:
         self.replies = list(replies)
@@ -74,6 +84,9 @@ class ScriptedServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
 
@@ -84,6 +97,7 @@ class ScriptedServer:
             except OSError:
                 return
             self.connections += 1
+            self._open.append(connection)
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -119,11 +133,18 @@ class ScriptedServer:
         return reply.raw is None
 
 
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+@pytest.fixture(scope="session")
+def _one_server() -> Iterator[ScriptedServer]:
     scripted = ScriptedServer()
     yield scripted
     scripted.close()
+
+
+@pytest.fixture
+def server(_one_server: ScriptedServer) -> Iterator[ScriptedServer]:
+    _one_server.begin()
+    yield _one_server
+    _one_server.released.set()
 
 
 @dataclass
@@ -159,9 +180,26 @@ def credential_set(name: str = "ONE", region: str | None = None) -> CredentialSe
     )
 
 
+@pytest.fixture(scope="session")
+def _one_store(_one_server: ScriptedServer) -> Iterator[tuple[S3Store, FakeCredentials]]:
+    # A client costs a tenth of a second or more to build: one for all tests.
+    credentials = FakeCredentials([])
+    settings = Settings(endpoint_url=_one_server.url, connect_timeout=5, read_timeout=5)
+    store = S3Store(Clients(settings, credentials))
+    yield store, credentials
+    store.close()
+
+
 @pytest.fixture
-def credentials() -> FakeCredentials:
-    return FakeCredentials([credential_set()])
+def credentials(_one_store: tuple[S3Store, FakeCredentials]) -> FakeCredentials:
+    shared = _one_store[1]
+    shared.sets, shared.renewed, shared.refusal, shared.missing = [credential_set()], [], None, None
+    return shared
+
+
+@pytest.fixture
+def store(_one_store: tuple[S3Store, FakeCredentials], credentials: FakeCredentials) -> S3Store:
+    return _one_store[0]
 
 
 @pytest.fixture
@@ -176,11 +214,6 @@ def make_store(server: ScriptedServer, credentials: FakeCredentials) -> Iterator
     yield make
     for store in opened:
         store.close()
-
-
-@pytest.fixture
-def store(make_store: Callable[..., S3Store]) -> S3Store:
-    return make_store()
 
 
 @dataclass
@@ -212,4 +245,6 @@ class BytesBody:
 
 
 def target(algorithm: Algorithm = Algorithm.CRC32, key: str = "cam/a.bin") -> Target:
-    return Target(bucket="captures", key=key, algorithm=algorithm, token="the-token", metadata={"syncd-device": "cam"})
+    return Target(
+        bucket="captures", key=key, algorithm=algorithm, token="the-token", metadata={"syncd-device": "cam"}
+    )

@@ -93,7 +93,14 @@ def test_each_status_of_the_table_becomes_its_kind(status, meaning):
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(302, Transient), (400, Transient), (403, Transient), (404, Transient), (407, Transient), (418, Transient)]
+    [
+        (302, Transient),
+        (400, Transient),
+        (403, Transient),
+        (404, Transient),
+        (407, Transient),
+        (418, Transient),
+    ]
     + [(500, LostAnswer), (502, LostAnswer), (503, LostAnswer), (504, LostAnswer), (599, LostAnswer)],
 )
 @pytest.mark.parametrize("code", ["", "NeverHeardOf"])
@@ -140,12 +147,16 @@ def test_head_in_a_wrong_region_is_told_by_the_header():
 
 
 def test_a_malformed_authorization_without_another_region_is_about_credentials():
-    assert kind_of(client_error(400, "AuthorizationHeaderMalformed", Region="us-east-1")).code == "credentials"
+    assert (
+        kind_of(client_error(400, "AuthorizationHeaderMalformed", Region="us-east-1")).code == "credentials"
+    )
 
 
 def test_a_wrong_clock_names_both_times():
     fault = kind_of(
-        client_error(403, "RequestTimeTooSkewed", RequestTime="20261124T100000Z", ServerTime="2026-11-24T12:00:00Z")
+        client_error(
+            403, "RequestTimeTooSkewed", RequestTime="20261124T100000Z", ServerTime="2026-11-24T12:00:00Z"
+        )
     )
     assert "20261124T100000Z" in fault.hint
     assert "2026-11-24T12:00:00Z" in fault.hint
@@ -190,7 +201,10 @@ def test_a_checksum_algorithm_that_the_store_does_not_know_is_unsupported(code):
     [
         {},
         {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 403}},
-        {"Error": {"Code": {"nested": "x"}, "Message": ["a", "b"]}, "ResponseMetadata": {"HTTPHeaders": None}},
+        {
+            "Error": {"Code": {"nested": "x"}, "Message": ["a", "b"]},
+            "ResponseMetadata": {"HTTPHeaders": None},
+        },
     ],
 )
 def test_a_sparse_or_strange_error_never_raises_and_is_transient(response):

@@ -89,12 +89,16 @@ def test_sha256_and_md5_of_parts_look_as_s3_shows_them(blocks):
     sha = [hashlib.sha256(block).digest() for block in blocks]
     md5 = [hashlib.md5(block).digest() for block in blocks]
     count = len(blocks)
-    assert HERE.whole(
-        Algorithm.SHA256, [(value_of(Algorithm.SHA256, b), len(b)) for b in blocks], multipart=True
-    ) == f"{base64.b64encode(hashlib.sha256(b''.join(sha)).digest()).decode()}-{count}"
-    assert HERE.whole(
-        Algorithm.MD5, [(value_of(Algorithm.MD5, b), len(b)) for b in blocks], multipart=True
-    ) == f"{hashlib.md5(b''.join(md5)).hexdigest()}-{count}"
+    assert (
+        HERE.whole(
+            Algorithm.SHA256, [(value_of(Algorithm.SHA256, b), len(b)) for b in blocks], multipart=True
+        )
+        == f"{base64.b64encode(hashlib.sha256(b''.join(sha)).digest()).decode()}-{count}"
+    )
+    assert (
+        HERE.whole(Algorithm.MD5, [(value_of(Algorithm.MD5, b), len(b)) for b in blocks], multipart=True)
+        == f"{hashlib.md5(b''.join(md5)).hexdigest()}-{count}"
+    )
 
 
 def test_of_a_single_body_the_sum_is_its_own():
