@@ -19,11 +19,11 @@ from syncd.act.mailbox import Mailbox
 from syncd.clerk import Clerk
 from syncd.errors import Fatal, SyncdError
 from syncd.ports import Clock
+from syncd.signals import SIGNALS, hold_signals
 
 log = structlog.get_logger()
 
 GRACE_S = 20.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOOK_S = 0.2
 
 
@@ -33,14 +33,6 @@ class Pool(Protocol):
     def close(self, seconds: float) -> bool:
         """Take no more; True when all threads ended in time."""
         ...
-
-
-def hold_signals() -> None:
-    """Keep the signals that end us for `Daemon.run`. Call it before any thread is made: threads inherit this.
-
-    A thread that does not hold them would take SIGTERM in its default way, and the process would just die.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 class Daemon:

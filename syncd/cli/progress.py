@@ -121,7 +121,7 @@ def _progress(console: Console) -> Progress:
     return Progress(
         column("{task.description}"),
         BarColumn(),
-        TaskProgressColumn(markup=False),
+        TaskProgressColumn(),
         column("{task.fields[amount]}"),
         column("{task.fields[pace]}"),
         console=console,

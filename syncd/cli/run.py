@@ -11,6 +11,7 @@ import click
 
 from syncd.cli.options import Duration, config_option
 from syncd.cli.words import path_text, plain
+from syncd.signals import hold_signals
 
 if TYPE_CHECKING:
     from syncd.app import App
@@ -38,11 +39,10 @@ def command(config_file: Path, once: bool, patience: timedelta | None) -> int:
     """
     if patience is not None and not once:
         raise click.UsageError("--patience goes with --once")
+    hold_signals()
     from syncd.config import load  # noqa: PLC0415 - `syncd run --help` needs none of this
-    from syncd.daemon import hold_signals  # noqa: PLC0415
 
     config = load(config_file)
-    hold_signals()
     if once:
         return _run_once(config, PATIENCE if patience is None else patience)
     _built(config).daemon.run()
