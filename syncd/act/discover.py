@@ -15,13 +15,12 @@ from itertools import islice
 import structlog
 
 from syncd.act.looks import Looks
-from syncd.act.recheck import new_version
+from syncd.act.recheck import give_up, new_version
 from syncd.act.world import FolderPolicy, World
 from syncd.decide.compare import Verdict, compare, moved_here
 from syncd.decide.states import LIVE
 from syncd.errors import FolderUnavailable, Transient
 from syncd.model import (
-    AbortLater,
     Amend,
     Blind,
     Change,
@@ -215,7 +214,7 @@ class Discoverer:
                 if standing is not None and standing.id not in moved:
                     why = "another file was renamed to its path"
                     makes_place = Move(id=standing.id, was=standing.state, to=State.SUPERSEDED, why=why)
-                    changes.extend([*_give_up(standing), makes_place])
+                    changes.extend([*give_up(standing), makes_place])
                 changes.extend(self._follow(folder, row, path, strays.pop(path)))
                 moved.add(row.id)
         return moved, changes
@@ -269,7 +268,7 @@ class Discoverer:
                 findings.read_again.extend([row.id] if row.state is State.DONE else [])
                 return []
             case _:
-                return [*_give_up(row), *new_version(row, seen, "the file changed")]
+                return new_version(row, seen, "the file changed")
 
     def _same(self, folder: FolderPolicy, row: Transfer) -> list[Change]:
         if row.state is State.DISCOVERED and row.id not in self._looks:
@@ -318,18 +317,12 @@ class Discoverer:
             return []
         self._looks.forget(row.id)
         why = "its file is gone"
-        return [*_give_up(row), Move(id=row.id, was=row.state, to=State.VANISHED, why=why)]
+        return [*give_up(row), Move(id=row.id, was=row.state, to=State.VANISHED, why=why)]
 
 
 def _concerned(path: bytes, origins: dict[bytes, Transfer], rows: dict[bytes, Transfer]) -> list[Transfer]:
     """The rows that a change at the path touches."""
     return [row for row in (origins.get(path), rows.get(path)) if row is not None]
-
-
-def _give_up(row: Transfer) -> list[Change]:
-    if row.upload_id is None or row.bucket is None or row.key is None:
-        return []
-    return [AbortLater(bucket=row.bucket, key=row.key, upload_id=row.upload_id)]
 
 
 def _last_path(batch: list[Entry | Blind]) -> bytes:

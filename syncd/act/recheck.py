@@ -12,8 +12,20 @@ import structlog
 from syncd.act.body import BLOCK, sum_of_span
 from syncd.act.world import World
 from syncd.decide.plan import spans
+from syncd.decide.states import UPLOAD_BEGUN
 from syncd.errors import Changed, Fatal, SyncdError
-from syncd.model import Algorithm, Amend, Change, Columns, Discover, Fingerprint, Move, State, Transfer
+from syncd.model import (
+    AbortLater,
+    Algorithm,
+    Amend,
+    Change,
+    Columns,
+    Discover,
+    Fingerprint,
+    Move,
+    State,
+    Transfer,
+)
 from syncd.ports import OpenFile
 
 log = structlog.get_logger()
@@ -63,9 +75,21 @@ def _same_bytes(transfer: Transfer, now: Fingerprint, world: World, file: OpenFi
     return whole == transfer.checksum
 
 
-def new_version(transfer: Transfer, seen: Fingerprint, why: str) -> Sequence[Change]:
-    """The row makes place for another version of its file."""
+def new_version(transfer: Transfer, seen: Fingerprint, why: str) -> list[Change]:
+    """The row makes place for another version of its file; its upload, if one is open, is given up."""
     return [
+        *give_up(transfer),
         Move(id=transfer.id, was=transfer.state, to=State.SUPERSEDED, why=why),
         Discover(folder=transfer.folder, path=transfer.path, fingerprint=seen, why=why),
     ]
+
+
+def give_up(transfer: Transfer) -> list[Change]:
+    """The open upload of a transfer, if there is one, is to be aborted."""
+    if (
+        transfer.state not in UPLOAD_BEGUN
+        or transfer.upload_id is None
+        or not (transfer.bucket and transfer.key)
+    ):
+        return []
+    return [AbortLater(bucket=transfer.bucket, key=transfer.key, upload_id=transfer.upload_id)]

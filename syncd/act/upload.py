@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from syncd.act.body import BLOCK, body_for, sum_of_span
 from syncd.act.plan import target_of
+from syncd.act.recheck import new_version
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
 from syncd.decide.plan import part_count, spans
@@ -91,7 +92,10 @@ def _take_over_fingerprint(transfer: Transfer, world: World, file: OpenFile) -> 
     plan = {span.number: span for span in spans(transfer.fingerprint.size, transfer.part_size)}
     for part in world.ledger.parts(transfer.id):
         if _local_sum(transfer, plan[part.number], world, file) != (part.checksum or ""):
-            raise Changed(f"part {part.number} is no longer what was sent, though size and time are the same")
+            world.hints.path(transfer.folder, transfer.path)
+            return new_version(
+                transfer, now, f"other bytes than those sent (part {part.number}), at the same size and time"
+            )
     if file.fingerprint() != now:
         raise Changed("it changed while it was being compared")
     why = "inode, owner or device changed, the bytes did not: it goes on"

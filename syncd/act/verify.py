@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from syncd.act.body import BLOCK, body_for, sum_of_span
 from syncd.act.plan import target_of
+from syncd.act.recheck import give_up
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
 from syncd.decide.plan import part_count, spans
@@ -28,7 +29,6 @@ from syncd.errors import (
     Vanished,
 )
 from syncd.model import (
-    AbortLater,
     Algorithm,
     Amend,
     Change,
@@ -253,7 +253,5 @@ def begin_again(transfer: Transfer, why: str, sets: Columns | None = None) -> Se
     """Give the upload up (it is queued for abort in the same breath) and go back to planned."""
     columns = Columns(upload_id=None)
     columns.update(sets or Columns())
-    changes: list[Change] = [ForgetParts(transfer.id)]
-    if transfer.upload_id is not None and transfer.bucket is not None and transfer.key is not None:
-        changes.append(AbortLater(bucket=transfer.bucket, key=transfer.key, upload_id=transfer.upload_id))
-    return [*changes, Move(id=transfer.id, was=transfer.state, to=State.PLANNED, why=why, sets=columns)]
+    back = Move(id=transfer.id, was=transfer.state, to=State.PLANNED, why=why, sets=columns)
+    return [ForgetParts(transfer.id), *give_up(transfer), back]

@@ -5,9 +5,8 @@ The contract suite runs against it too, so that it is no rumour.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from syncd.adapters.s3.sums import AwsSums
@@ -40,6 +39,7 @@ class FakeStore:
         self.completed: dict[str, tuple[str, str]] = {}
         self.writes: list[tuple[str, str]] = []  # (key, token) of every successful Put or Complete
         self.part_bodies: list[tuple[str, int, int]] = []  # (upload id, number, size) of every body received
+        self.after_part: Callable[[int], None] = lambda number: None  # a test meddles here
         self._ids = 0
         self._sums = AwsSums()
 
@@ -67,6 +67,7 @@ class FakeStore:
         echoed = None if target.algorithm in {Algorithm.MD5, Algorithm.NONE} else body.checksum
         part = Part(number=number, size=len(data), etag=f'"{hashlib.md5(data).hexdigest()}"', checksum=echoed)
         upload.parts[number] = (data, part)
+        self.after_part(number)
         return part
 
     def list_parts(self, target: Target, upload_id: str) -> Iterator[Part]:
@@ -165,7 +166,3 @@ def read(body: Body) -> bytes:
     while len(data) < body.size:
         data += bytes(body.read_at(len(data), 7))
     return data
-
-
-def base64_md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data).digest()).decode()
