@@ -1,0 +1,33 @@
+# Each target is three lines that also stand in the README, for those without make.
+# PY may name another Python, 3.11 or newer.
+PY ?= python3
+
+.PHONY: demo test check format clean
+
+demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
+	.venv/bin/syncd demo $(ARGS)
+
+test: .venv/.developing  ## all tests: ARGS="-k name" chooses
+	.venv/bin/pytest $(ARGS)
+
+check: .venv/.developing  ## style, types, tests
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/pytest $(ARGS)
+
+format: .venv/.developing
+	.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+
+.venv/bin/python:
+	$(PY) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	.venv/bin/pip install --quiet --editable .
+	touch $@
+
+.venv/.developing: pyproject.toml | .venv/bin/python
+	.venv/bin/pip install --quiet --editable '.[dev]'
+	touch $@ .venv/.installed
+
+clean:
+	rm -rf .venv build dist
