@@ -22,27 +22,36 @@ def migrations() -> list[str]:
     return [(folder / name).read_text("utf-8") for name in names]
 
 
-def bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Make a fresh ledger, or take an older one to today's version. Raises LedgerFailure for a newer one."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+def refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Look, write nothing. Raises LedgerFailure for a database that is not ours, or that a newer syncd wrote."""
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    steps = migrations()
-    if version == 0 and _is_empty(connection):
-        _run(connection, schema_sql(), len(steps))
-        return
-    if owner != APPLICATION_ID:
+    if owner != APPLICATION_ID and not _is_fresh(connection):
         raise LedgerFailure("the state file is no ledger of syncd", hint="set `state` to a path of its own")
-    if version > len(steps):
+    version, known = _version(connection), len(migrations())
+    if version > known:
         raise LedgerFailure(
-            f"the ledger has version {version}, this syncd knows up to {len(steps)}",
+            f"the ledger has version {version}, this syncd knows up to {known}",
             hint="start the newer syncd that wrote it, or move the state file away to begin anew",
         )
-    for number in range(version + 1, len(steps) + 1):
+
+
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make a fresh ledger, or take an older one to today's version; one that `refuse_foreign` let pass."""
+    steps = migrations()
+    if _is_fresh(connection):
+        _run(connection, schema_sql(), len(steps))
+        return
+    for number in range(_version(connection) + 1, len(steps) + 1):
         _run(connection, steps[number - 1], number)
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    return not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_fresh(connection: sqlite3.Connection) -> bool:
+    tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    return not tables and _version(connection) == 0
 
 
 def _run(connection: sqlite3.Connection, script: str, version: int) -> None:

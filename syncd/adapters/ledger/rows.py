@@ -7,6 +7,9 @@ from typing import Any
 
 from syncd.model import Algorithm, Columns, Condition, Fingerprint, Proof, ProofKind, State, Transfer
 
+EARLIEST_NS = -(2**31) * 10**9
+"""1901: where the dates of ext4 and XFS begin. 2**64 ns later, in 2486, is where XFS's end; ext4's end before."""
+
 
 def transfer_from(row: sqlite3.Row) -> Transfer:
     """A row of the table as the noun."""
@@ -15,11 +18,11 @@ def transfer_from(row: sqlite3.Row) -> Transfer:
         folder=row["folder"],
         path=row["path"],
         fingerprint=Fingerprint(
-            dev=row["dev"],
-            inode=row["inode"],
+            dev=unwrapped(row["dev"]),
+            inode=unwrapped(row["inode"]),
             size=row["size"],
-            mtime_ns=row["mtime_ns"],
-            ctime_ns=row["ctime_ns"],
+            mtime_ns=unwrapped(row["mtime_ns"], EARLIEST_NS),
+            ctime_ns=unwrapped(row["ctime_ns"], EARLIEST_NS),
         ),
         state=State(row["state"]),
         discovered_at=row["discovered_at"],
@@ -54,17 +57,22 @@ def _proof(row: sqlite3.Row) -> Proof | None:
 def fingerprint_columns(fingerprint: Fingerprint) -> dict[str, Any]:
     """The five numbers by column."""
     return {
-        # A device number is unsigned 64 bit on some systems, SQLite's integers are signed.
-        "dev": _signed(fingerprint.dev),
-        "inode": _signed(fingerprint.inode),
+        "dev": wrapped(fingerprint.dev),
+        "inode": wrapped(fingerprint.inode),
         "size": fingerprint.size,
-        "mtime_ns": fingerprint.mtime_ns,
-        "ctime_ns": fingerprint.ctime_ns,
+        "mtime_ns": wrapped(fingerprint.mtime_ns),
+        "ctime_ns": wrapped(fingerprint.ctime_ns),
     }
 
 
-def _signed(number: int) -> int:
-    return number - 2**64 if number >= 2**63 else number
+def wrapped(number: int) -> int:
+    """As SQLite keeps it, signed: device and inode are unsigned 64 bit numbers, a date after 2262 is too large."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
+def unwrapped(stored: int, lowest: int = 0) -> int:
+    """The number that `wrapped` made this of, if it was in [lowest, lowest + 2**64)."""
+    return (stored - lowest) % 2**64 + lowest
 
 
 def columns_of(sets: Columns) -> dict[str, Any]:

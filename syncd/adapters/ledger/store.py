@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syncd.adapters.ledger.changes import apply_change
-from syncd.adapters.ledger.migrate import bring_up_to_date
-from syncd.adapters.ledger.rows import transfer_from
+from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
+from syncd.adapters.ledger.rows import transfer_from, unwrapped, wrapped
+from syncd.adapters.ledger.trouble import translated
 from syncd.errors import LedgerFailure, LedgerHeld
 from syncd.model import (
     AbortLater,
@@ -39,6 +40,7 @@ FAR_FUTURE_S = 3600.0
 """A `not_before` further away was written under another clock: it counts as due."""
 
 _WORK = "('settled', 'planned', 'creating', 'uploading', 'completing', 'verified')"
+_QUEUE = f"FROM transfer WHERE parked_reason IS NULL AND state IN {_WORK}"
 _ENDED = "('done', 'superseded', 'vanished')"
 _NOWHERE = "('superseded', 'vanished')"
 
@@ -89,7 +91,7 @@ class SqliteLedger:
         with self._transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO folder (path, dev, inode) VALUES (?, ?, ?)",
-                (folder, identity.dev, identity.inode),
+                (folder, wrapped(identity.dev), wrapped(identity.inode)),
             )
 
     def remember_checksum_ignored(self, destination: str, at: float) -> None:
@@ -113,35 +115,33 @@ class SqliteLedger:
         )
 
     def between(self, folder: bytes, after: bytes, upto: bytes | None, limit: int) -> list[Transfer]:
+        # Two statements: with `? IS NULL OR` SQLite would walk on to the folder's last row.
+        end, ends = ("", ()) if upto is None else ("AND path <= ?", (upto,))
         return self._many(
-            f"SELECT * FROM transfer WHERE folder = ? AND path > ? AND (? IS NULL OR path <= ?) "
-            f"AND state NOT IN {_NOWHERE} ORDER BY path LIMIT ?",
+            f"SELECT * FROM transfer WHERE folder = ? AND path > ? {end} AND state NOT IN {_NOWHERE} "
+            "ORDER BY path LIMIT ?",
             folder,
             after,
-            upto,
-            upto,
+            *ends,
             limit,
         )
 
     def due(self, now: float, limit: int, *, busy: Iterable[int] = ()) -> list[Transfer]:
-        return self._many(
-            f"SELECT * FROM transfer WHERE parked_reason IS NULL AND state IN {_WORK} "
-            f"AND (not_before <= ? OR not_before > ?) AND id NOT IN ({_numbers(busy)}) "
-            "ORDER BY not_before, id LIMIT ?",
-            now,
-            now + FAR_FUTURE_S,
-            limit,
-        )
+        queue = f"{_QUEUE} AND id NOT IN ({_numbers(busy)})"
+        order = "ORDER BY not_before, id LIMIT ?"
+        # Two searches of the index: one with OR would walk all that wait in between.
+        found = self._many(f"SELECT * {queue} AND not_before <= ? {order}", now, limit)
+        if len(found) < limit:
+            rest = (now + FAR_FUTURE_S, limit - len(found))
+            found += self._many(f"SELECT * {queue} AND not_before > ? {order}", *rest)
+        return found
 
     def next_due(self, now: float, *, busy: Iterable[int] = ()) -> float | None:
-        row = self._query(
-            f"SELECT not_before FROM transfer WHERE parked_reason IS NULL AND state IN {_WORK} "
-            f"AND id NOT IN ({_numbers(busy)}) ORDER BY not_before, id LIMIT 1"
-        )
-        if not row:
-            return None
-        at = float(row[0][0])
-        return now if at > now + FAR_FUTURE_S else at
+        queue = f"{_QUEUE} AND id NOT IN ({_numbers(busy)})"
+        if self._query(f"SELECT 1 {queue} AND not_before > ? LIMIT 1", now + FAR_FUTURE_S):
+            return now
+        row = self._query(f"SELECT not_before {queue} ORDER BY not_before LIMIT 1")
+        return float(row[0][0]) if row else None
 
     def discovered(self, after: int, limit: int) -> list[Transfer]:
         return self._many(
@@ -155,9 +155,9 @@ class SqliteLedger:
         return self._many(
             "SELECT * FROM transfer WHERE inode = ? AND size = ? AND mtime_ns = ? "
             f"AND state NOT IN {_NOWHERE} ORDER BY id DESC LIMIT 20",
-            fingerprint.inode,
+            wrapped(fingerprint.inode),
             fingerprint.size,
-            fingerprint.mtime_ns,
+            wrapped(fingerprint.mtime_ns),
         )
 
     def key_holder(self, bucket: str, key: str) -> Transfer | None:
@@ -189,10 +189,8 @@ class SqliteLedger:
 
     def live(self, limit: int, *, upto: int | None = None) -> list[Transfer]:
         return self._many(
-            f"SELECT * FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND (? IS NULL OR id <= ?) "
-            "ORDER BY id LIMIT ?",
-            upto,
-            upto,
+            f"SELECT * FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND id <= ? ORDER BY id LIMIT ?",
+            2**63 - 1 if upto is None else upto,
             limit,
         )
 
@@ -253,7 +251,7 @@ class SqliteLedger:
 
     def root_identity(self, folder: bytes) -> RootIdentity | None:
         rows = self._query("SELECT dev, inode FROM folder WHERE path = ?", folder)
-        return RootIdentity(rows[0]["dev"], rows[0]["inode"]) if rows else None
+        return RootIdentity(unwrapped(rows[0]["dev"]), unwrapped(rows[0]["inode"])) if rows else None
 
     def checksum_ignored(self, destination: str) -> bool:
         return bool(self._query("SELECT 1 FROM destination WHERE name = ?", destination))
@@ -273,7 +271,7 @@ class SqliteLedger:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _translated():
+        with self._lock, translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -286,7 +284,7 @@ class SqliteLedger:
                 raise
 
     def _query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock, _translated():
+        with self._lock, translated():
             return self._connection.execute(sql, values).fetchall()
 
     def _many(self, sql: str, *values: Any) -> list[Transfer]:
@@ -297,69 +295,75 @@ class SqliteLedger:
         return found[0] if found else None
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-        raise LedgerFailure(f"the ledger failed: {error} ({name})", hint=_hint(name)) from error
-
-
-def _hint(name: str) -> str | None:
-    if name.startswith("SQLITE_FULL"):
-        return "free space on the disk that holds the ledger"
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return "move the state file away (with its -wal and -shm): syncd finds again what S3 has"
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")):
-        return "look at the disk and the permissions of the state directory"
-    return None
-
-
 def _numbers(numbers: Iterable[int]) -> str:
     return ",".join(str(int(number)) for number in numbers)
 
 
 def open_ledger(path: Path, clock: Clock) -> SqliteLedger:
     """Open for writing, made if missing, 0600 in a directory 0700. Raises LedgerHeld when another daemon has it."""
+    lock_fd: int | None = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock_fd = _lock(path)
-    except OSError as error:
-        raise LedgerFailure(
-            f"{path.parent}: cannot keep the ledger there: {error.strerror}",
-            hint="set `state` to a writable place",
-        ) from error
+        return SqliteLedger(_open_locked(path), clock, lock_fd)
+    except BaseException as error:
+        if lock_fd is not None:
+            os.close(lock_fd)
+        if isinstance(error, OSError):
+            raise LedgerFailure(
+                f"{path}: cannot keep the ledger there: {error.strerror}",
+                hint="set `state` to a writable place",
+            ) from error
+        raise
+
+
+def _open_locked(path: Path) -> sqlite3.Connection:
+    # Made here and not by SQLite, so that it is at no moment readable by others. One that exists is not opened: to
+    # close it again would drop the locks of another connection (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection = _connect(path, "rw")
     try:
-        connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
-        with _translated():
-            path.chmod(0o600)
+        path.chmod(0o600)
+        with translated(f"the ledger {path}"):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             bring_up_to_date(connection)
         _sync_directory(path.parent)
     except BaseException:
-        os.close(lock_fd)
+        connection.close()
         raise
-    return SqliteLedger(connection, clock, lock_fd)
+    return connection
 
 
 def open_readonly(path: Path, clock: Clock) -> SqliteLedger:
     """Open to look only, beside a daemon or without one. Raises LedgerFailure where there is none or no right."""
-    if not os.access(path, os.R_OK):
-        why = "you may not read it" if path.exists() else "there is none"
+    why: str | None = None if os.access(path, os.R_OK) else "you may not read it"
+    try:
+        path.stat()
+    except OSError as error:
+        why = error.strerror
+    if why is not None:
         raise LedgerFailure(
-            f"{path}: no ledger to look into: {why}", hint="run this as root or as syncd's own user"
+            f"{path}: no ledger to look into: {why}",
+            hint="run this as root or as syncd's own user, with the daemon's configuration",
         )
-    return SqliteLedger(_connect(f"{path.absolute().as_uri()}?mode=ro"), clock)
+    return SqliteLedger(_connect(path, "ro"), clock)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
-    with _translated():
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection to a ledger, never to another program's database; nothing is written yet."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    with translated(f"the ledger {path}"):
         connection = sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
         )
+        try:
+            refuse_foreign(connection)
+        except BaseException:
+            connection.close()
+            raise
     connection.row_factory = sqlite3.Row
     return connection
 

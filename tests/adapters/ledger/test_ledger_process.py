@@ -1,0 +1,190 @@
+"""One owner, many readers, and nothing lost that was said to be kept, whatever happens to the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.clock import FakeClock
+from support.scribe import FOLDER, Scribe, fingerprint
+
+from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
+from syncd.errors import LedgerFailure, LedgerHeld
+from syncd.model import Discover, Part, State
+
+OPEN_AND_WAIT = """
+import sys
+from pathlib import Path
+from syncd.adapters.clock import SystemClock
+from syncd.adapters.ledger import open_ledger
+ledger = open_ledger(Path(sys.argv[1]), SystemClock())
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+WRITE_FOREVER = """
+import os, sys
+from itertools import count
+from pathlib import Path
+from syncd.adapters.clock import SystemClock
+from syncd.adapters.ledger import open_ledger
+from syncd.model import *
+ledger = open_ledger(Path(sys.argv[1]), SystemClock())
+seen = Fingerprint(dev=1, inode=2, size=3, mtime_ns=4, ctime_ns=5)
+first = ledger.last_id() + 1
+for number in count(first):
+    new = [Discover(folder=b"/f", path=b"%d-%s" % (number, half), fingerprint=seen, why="x") for half in (b"a", b"b")]
+    row, _ = ledger.commit(new)
+    ledger.record_part(row, Part(number=1, size=3, etag='"e"', checksum=None), sent=3, resent=0)
+    os.write(1, b"%d\\n" % number)
+"""
+
+
+@contextmanager
+def child(code: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_second_daemon_is_told_the_pid_of_the_first_and_its_end_frees_the_ledger(
+    path: Path, clock: FakeClock
+) -> None:
+    with child(OPEN_AND_WAIT, path) as first:
+        assert line_of(first) == "open"
+        with pytest.raises(LedgerHeld, match=rf"\(pid {first.pid}\).*{path}") as held:
+            open_ledger(path, clock)
+        assert held.value.exit_code == 3
+        first.send_signal(signal.SIGKILL)
+        first.wait(10)
+        open_ledger(path, clock).close()
+
+
+def test_closing_frees_the_ledger(path: Path, clock: FakeClock) -> None:
+    first = open_ledger(path, clock)
+    with pytest.raises(LedgerHeld, match=rf"pid {os.getpid()}\)"):
+        open_ledger(path, clock)
+    first.close()
+    open_ledger(path, clock).close()
+
+
+def test_a_process_started_by_the_daemon_does_not_inherit_the_lock(path: Path, clock: FakeClock) -> None:
+    ledger = open_ledger(path, clock)
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as heir:
+        ledger.close()
+        open_ledger(path, clock).close()
+        heir.kill()
+
+
+def test_a_reader_beside_the_owner_sees_what_is_committed_and_cannot_write(
+    path: Path, ledger: SqliteLedger, scribe: Scribe, clock: FakeClock
+) -> None:
+    reader = open_readonly(path, clock)
+    assert reader.at(FOLDER, b"a") is None
+    identity = scribe.bring(b"a", State.UPLOADING)
+    seen = reader.at(FOLDER, b"a")
+    assert seen is not None
+    assert seen.state is State.UPLOADING
+    assert seen == ledger.get(identity)
+    with pytest.raises(LedgerFailure, match="readonly"):
+        reader.commit([Discover(folder=FOLDER, path=b"b", fingerprint=fingerprint(), why="x")])
+    with pytest.raises(LedgerFailure, match="readonly"):
+        reader.record_part(identity, Part(number=1, size=1, etag='"e"', checksum=None), sent=1, resent=0)
+    reader.close()
+    scribe.discover(b"c")  # the owner goes on, unharmed
+
+
+def test_a_reader_without_a_daemon_changes_not_one_byte(path: Path, clock: FakeClock) -> None:
+    ledger = open_ledger(path, clock)
+    Scribe(ledger).discover(b"a")
+    ledger.close()
+    before = path.read_bytes()
+    reader = open_readonly(path, clock)
+    assert reader.at(FOLDER, b"a") is not None
+    reader.close()
+    assert path.read_bytes() == before
+
+
+def test_a_kill_at_any_moment_loses_no_commit_that_was_acknowledged(path: Path, clock: FakeClock) -> None:
+    acknowledged: list[int] = []
+    for round_ in range(8):
+        with child(WRITE_FOREVER, path) as writer:
+            acknowledged.extend(int(line_of(writer)) for _ in range(3 + 7 * round_))
+            writer.kill()
+            assert writer.stdout is not None
+            acknowledged.extend(int(line) for line in writer.stdout.read().split())
+    ledger = open_ledger(path, clock)
+    for number in acknowledged:
+        row = ledger.at(b"/f", b"%d-a" % number)
+        assert row is not None
+        assert ledger.parts(row.id) == [Part(number=1, size=3, etag='"e"', checksum=None)]
+    rows = ledger.live(1_000_000)
+    ledger.close()
+    assert len(acknowledged) >= 8 * 3
+    assert len(rows) % 2 == 0  # both halves of a commit, or neither
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+def test_threads_share_the_one_connection(ledger: SqliteLedger) -> None:
+    trouble: list[BaseException] = []
+
+    def work(name: int) -> None:
+        try:
+            for number in range(20):
+                new = Discover(
+                    folder=b"/f", path=b"%d-%d" % (name, number), fingerprint=fingerprint(), why="x"
+                )
+                ledger.commit([new])
+                ledger.due(0.0, 10)
+        except BaseException as error:  # noqa: BLE001 - shown to the test below, whatever it is
+            trouble.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not trouble
+    assert ledger.counts().by_state[State.DISCOVERED] == 80
+
+
+def test_a_closed_ledger_says_so_as_a_failure_of_the_ledger(path: Path, clock: FakeClock) -> None:
+    ledger = open_ledger(path, clock)
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerFailure):
+        ledger.totals()
+
+
+def test_a_full_disk_is_a_failure_with_a_hint_and_nothing_half_written(
+    ledger: SqliteLedger, scribe: Scribe
+) -> None:
+    scribe.discover(b"a")
+    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    many = [Discover(folder=FOLDER, path=b"%d" % n, fingerprint=fingerprint(), why="x") for n in range(2000)]
+    with pytest.raises(LedgerFailure, match="full") as full:
+        ledger.commit(many)
+    assert "free space" in (full.value.hint or "")
+    assert ledger.counts().pending == 1
+    ledger._connection.execute("PRAGMA max_page_count = 1000000")
+    assert len(ledger.commit(many)) == 2000
