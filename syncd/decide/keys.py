@@ -11,13 +11,15 @@ import re
 import string
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote_from_bytes
 
 from syncd.errors import Refused
 
 MAX_KEY_BYTES = 1024
 FIELDS = ("prefix", "device", "folder", "path", "name", "stem", "suffix", "mtime")
+_NOT_IN_XML = "\ufffe\uffff"
+"""No XML document may hold them, not even escaped (XML 1.0, 2.2 Characters): S3's answers could not be read."""
 _TIME_DIRECTIVES = "YmdHMSjfGVu%"
 
 
@@ -75,8 +77,9 @@ def _field(name: str, spec: str, conversion: str | None) -> Field:
     if conversion or (spec and name != "mtime"):
         raise ValueError(f"{{{name}}} takes no format")
     if name == "mtime":
-        unknown = [code for code in re.findall(r"%(.?)", spec) if code not in _TIME_DIRECTIVES or not code]
-        if not spec or unknown:
+        codes = re.findall(r"%(.?)", spec)
+        unknown = [code for code in codes if code not in _TIME_DIRECTIVES or not code]
+        if not codes or unknown or "{" in spec:
             raise ValueError("{mtime} needs a time format in UTC such as {mtime:%Y-%m-%d}")
     return Field(name, spec)
 
@@ -99,7 +102,7 @@ def _value(field: Field, facts: KeyFacts) -> str:
         case "folder":
             return encode(facts.folder.encode("utf-8", "surrogateescape"))
         case "mtime":
-            return datetime.fromtimestamp(facts.mtime_ns // 10**9, UTC).strftime(field.spec)
+            return _moment(facts.mtime_ns).strftime(field.spec)
         case "path":
             return encode(facts.path)
         case "name":
@@ -108,6 +111,16 @@ def _value(field: Field, facts: KeyFacts) -> str:
             return encode(stem)
         case _:
             return encode(suffix)
+
+
+def _moment(mtime_ns: int) -> datetime:
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=mtime_ns // 1000)
+    except OverflowError:
+        raise Refused(
+            "its modification time lies outside the years 1 to 9999",
+            hint="mend the date with touch, or use a key template without {mtime}",
+        ) from None
 
 
 def split_name(name: bytes) -> tuple[bytes, bytes]:
@@ -125,7 +138,8 @@ def encode(raw: bytes) -> str:
 
 
 def _encode_character(character: str) -> str:
-    if character == "%" or unicodedata.category(character) in {"Cc", "Cs"}:
+    category = unicodedata.category(character)
+    if character == "%" or category in {"Cc", "Cs"} or character in _NOT_IN_XML:
         return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
     return character
 
