@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -184,8 +183,3 @@ def _steps(ledger: SqliteLedger, ask: Callable[[SqliteLedger], Any]) -> int:
     ask(ledger)
     ledger._connection.set_progress_handler(None, 100)
     return ticks[0] * 100
-
-
-def test_the_questions_are_those_that_the_queue_lives_by() -> None:
-    names = {re.split(r",| ", name)[0] for name in QUESTIONS}
-    assert {"due", "next_due", "between", "live", "discovered", "like", "by_token", "key_holder"} <= names

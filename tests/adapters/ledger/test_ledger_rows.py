@@ -102,15 +102,15 @@ def test_everything_that_can_be_set_reads_back_equal(ledger: SqliteLedger, scrib
 
 
 @pytest.mark.parametrize(
-    "path", [b"\xff\xfe", b"caf\xc3\xa9", b"cafe\xcc\x81", b"new\nline", b"'; --", b"\x00"]
+    "name", [b"\xff\xfe", b"caf\xc3\xa9", b"cafe\xcc\x81", b"new\nline", b"'; --", b"\x00"]
 )
-def test_names_are_bytes(ledger: SqliteLedger, scribe: Scribe, path: bytes) -> None:
-    identity = scribe.discover(path, folder=b"/srv/\xfffolder")
-    row = ledger.at(b"/srv/\xfffolder", path)
+def test_names_are_bytes(ledger: SqliteLedger, scribe: Scribe, name: bytes) -> None:
+    identity = scribe.discover(name, folder=b"/srv/\xfffolder")
+    row = ledger.at(b"/srv/\xfffolder", name)
     assert row == ledger.get(identity)
     assert row is not None
-    assert (row.folder, row.path) == (b"/srv/\xfffolder", path)
-    assert ledger.at(b"/srv/\xfffolder", path + b"\xff") is None
+    assert (row.folder, row.path) == (b"/srv/\xfffolder", name)
+    assert ledger.at(b"/srv/\xfffolder", name + b"\xff") is None
 
 
 EXTREMES = [
@@ -157,8 +157,8 @@ def test_a_date_that_no_file_system_has_does_not_stop_the_others(ledger: SqliteL
     [
         Move(id=1, was=State.SETTLED, to=State.DISCOVERED, why="x"),
         Amend(id=1, was=State.SETTLED, sets=Columns(attempts=1)),
-        settled(2),
-        Amend(id=2, was=State.DISCOVERED, sets=Columns(attempts=1), why="x"),
+        settled(99),
+        Amend(id=99, was=State.DISCOVERED, sets=Columns(attempts=1), why="x"),
     ],
     ids=["move", "amend", "move of no row", "amendment of no row"],
 )
@@ -167,7 +167,7 @@ def test_a_row_that_moved_takes_the_whole_commit_back(
 ) -> None:
     first = scribe.discover(b"a")
     before = [raw(f"SELECT * FROM {table}") for table in ("transfer", "history", "abort_queue", "totals")]
-    news = [
+    news: list[Change] = [
         Discover(folder=FOLDER, path=b"b", fingerprint=fingerprint(), why="x"),
         UPLOAD,
         SuspectOrphan(),
