@@ -23,10 +23,11 @@ from syncd.ports import Body
 
 
 class S3Store:
-    """One S3 or S3-compatible destination. Safe to use from many threads."""
+    """One S3 or S3-compatible destination. Safe to use from many threads. `page`: entries per listing, S3 gives 1,000."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, *, page: int = 1_000) -> None:
         self._clients = clients
+        self._page = page
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -92,7 +93,7 @@ class S3Store:
         marker = 0
         while True:
             given = {**_where(asked), "UploadId": upload_id, "PartNumberMarker": marker}
-            page = self._call(asked, "list_parts", given)
+            page = self._call(asked, "list_parts", {**given, "MaxParts": self._page})
             answers.echoed(page, asked)
             for listed in page.get("Parts") or []:
                 part = answers.part(listed, asked, target.algorithm)
@@ -156,9 +157,8 @@ class S3Store:
         markers: dict[str, str] | None = {}
         while markers is not None:
             try:
-                page = self._call(
-                    asked, "list_multipart_uploads", {"Bucket": bucket, "Prefix": key, **markers}
-                )
+                given = {"Bucket": bucket, "Prefix": key, "MaxUploads": self._page, **markers}
+                page = self._call(asked, "list_multipart_uploads", given)
             except NotShown:
                 return None
             found.extend(answers.uploads_of(page, asked))
