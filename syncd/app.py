@@ -10,10 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from syncd import __version__
 from syncd.act.board import Board
 from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
-from syncd.act.world import DestinationPolicy, FolderPolicy, World
+from syncd.act.world import World
+from syncd.adapters import machine
 from syncd.adapters.clock import SystemClock
 from syncd.adapters.credentials.api import fetch_once
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
@@ -23,13 +25,15 @@ from syncd.adapters.pools import BodyThreads, FileThreads
 from syncd.adapters.s3 import open_store
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
 from syncd.clerk import Clerk
-from syncd.config.model import Config, Folder
+from syncd.config.model import Config
+from syncd.console.facts import CredentialFacts
+from syncd.console.server import ControlServer
 from syncd.daemon import Daemon
-from syncd.decide.keys import parse
 from syncd.decide.plan import PlanPolicy
-from syncd.decide.select import Selection
-from syncd.decide.settle import SettlePolicy
-from syncd.model import Algorithm, CredentialSet
+from syncd.errors import LockedOut
+from syncd.inside import Inside, Live, Scene
+from syncd.model import CredentialSet
+from syncd.policies import credential_source, destination_policy, folder_policies
 from syncd.ports import Clock, Watcher
 
 
@@ -45,6 +49,7 @@ class App:
     gate: Gate
     clerk: Clerk
     mailbox: Mailbox
+    inside: Inside
     daemon: Daemon
     started_at: float
 
@@ -81,7 +86,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
         watcher = _watcher(config, mailbox, clock)
         world = World(
             device=config.device,
-            folders={policy.path: policy for policy in map(folder_policy, config.folders)},
+            folders=folder_policies(config),
             destination=destination_policy(config),
             plan=PlanPolicy(
                 part_size=config.upload.part_size, multipart_threshold=config.upload.multipart_threshold
@@ -103,14 +108,16 @@ def build(config: Config, clock: Clock | None = None) -> App:
         clerk = Clerk(
             world, files=files, files_at_once=config.upload.files, mailbox=mailbox, gate=gate, watcher=watcher
         )
+        inside = Inside(_scene(config, world, _live(clerk, gate, mailbox, keeper, world, clock.now())))
+        console = ControlServer(config.socket, inside)
         daemon = Daemon(
             clerk=clerk,
             mailbox=mailbox,
             stop=stop,
             clock=clock,
             pools=(files, bodies),  # visits end when their bodies have
-            starters=(keeper.start,),
-            closers=(keeper.stop, watcher.close, store.close, ledger.close),
+            starters=(console.start, keeper.start),
+            closers=(console.stop, keeper.stop, watcher.close, store.close, ledger.close),
         )
         unwind.pop_all()
     return App(
@@ -122,6 +129,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
         gate=gate,
         clerk=clerk,
         mailbox=mailbox,
+        inside=inside,
         daemon=daemon,
         started_at=clock.now(),
     )
@@ -142,6 +150,55 @@ def _keeper(config: Config, clock: Clock, mailbox: Mailbox, gate: Gate) -> Crede
         renew_before=api.renew_before.total_seconds(),
         clock=clock,
         on_change=changed,
+    )
+
+
+def _scene(config: Config, world: World, live: Live) -> Scene:
+    return Scene(
+        version=__version__,
+        device=config.device,
+        source=credential_source(config),
+        folders=world.folders,
+        destination=world.destination,
+        ledger=world.ledger,
+        disk=world.disk,
+        clock=world.clock,
+        sight=machine,
+        live=live,
+    )
+
+
+def _live(
+    clerk: Clerk, gate: Gate, mailbox: Mailbox, keeper: CredentialKeeper, world: World, started_at: float
+) -> Live:
+    def bucket() -> str | None:
+        try:
+            return keeper.current().bucket
+        except LockedOut:
+            return None
+
+    return Live(
+        clerk=clerk,
+        gate=gate,
+        board=world.board,
+        mailbox=mailbox,
+        credentials=lambda: _credential_facts(keeper),
+        bucket=bucket,
+        started_at=started_at,
+    )
+
+
+def _credential_facts(keeper: CredentialKeeper) -> CredentialFacts:
+    known = keeper.snapshot()
+    return CredentialFacts(
+        source=known.source,
+        state=known.state,
+        expires_at=known.expires_at,
+        renewed_at=known.renewed_at,
+        failure=known.failure,
+        hint=known.hint,
+        since=known.since,
+        clock_offset_s=known.clock_offset_s,
     )
 
 
@@ -170,30 +227,3 @@ def body_buffer(config: Config) -> int:
     """Bytes of each body's buffer: a part fits if its share of `upload.memory` allows, else it is streamed."""
     share = config.upload.memory // config.upload.parts
     return min(share, max(config.upload.part_size, config.upload.multipart_threshold))
-
-
-def folder_policy(folder: Folder) -> FolderPolicy:
-    """One folder's section as the steps see it."""
-    return FolderPolicy(
-        path=os.fsencode(folder.path),
-        name=folder.name,
-        template=parse(folder.key),
-        selection=Selection(include=folder.include, exclude=folder.exclude, recursive=folder.recursive),
-        settle=SettlePolicy(
-            quiet_s=folder.complete_when.quiet.total_seconds(),
-            check_writer=folder.complete_when.not_open != "off",
-            marker=folder.complete_when.marker,
-        ),
-        rescan_s=folder.rescan.total_seconds(),
-    )
-
-
-def destination_policy(config: Config) -> DestinationPolicy:
-    """The destination's section as the steps see it."""
-    named = config.destination.checksum
-    return DestinationPolicy(
-        bucket=config.destination.bucket,
-        prefix=config.destination.prefix,
-        checksum=None if named == "auto" else Algorithm(named),
-        endpoint=config.destination.endpoint_url or "aws",
-    )

@@ -107,7 +107,8 @@ class Daemon:
         watcher.start()
         until = self._clock.monotonic() + GRACE_S
         ended = [pool.close(max(until - self._clock.monotonic(), 0.0)) for pool in self._pools]
-        self._clerk_thread.join(1.0)
+        if self._clerk_thread.ident is not None:  # a starter may have failed before
+            self._clerk_thread.join(1.0)
         try:
             before_close()
         finally:

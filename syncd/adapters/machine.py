@@ -1,0 +1,76 @@
+"""What the machine can tell about paths and processes, for those who look in. Changes nothing, opens no file of others."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+_CAP_LEASE = 28  # linux/capability.h
+
+
+def real_path(path: bytes) -> bytes:
+    """The path with every symlink above its last part resolved; the last part may be a symlink itself."""
+    parent, _, name = path.rpartition(b"/")
+    return os.path.realpath(parent or b"/").rstrip(b"/") + b"/" + name
+
+
+def real_root(path: bytes) -> bytes:
+    """Where a folder's path leads."""
+    return os.path.realpath(path)
+
+
+def kind_of(root: bytes, path: bytes) -> str:
+    """What lies at a path beneath a root: file, directory, symlink, behind a symlink, other, missing or hidden."""
+    here = root
+    *above, _last = path.split(b"/")
+    try:
+        for name in above:
+            here = here + b"/" + name
+            if stat.S_ISLNK(os.lstat(here).st_mode):
+                return "behind a symlink"
+        return _kind(os.lstat(root + b"/" + path if path else root).st_mode)
+    except PermissionError:
+        return "hidden"
+    except (OSError, ValueError):  # nothing there, or no name that could be
+        return "missing"
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    return "symlink" if stat.S_ISLNK(mode) else "other"
+
+
+def may_take_leases(root: bytes) -> bool:
+    """Whether the kernel would tell this process of writers: it needs CAP_LEASE, or to own the files (fcntl(2)).
+
+    The owner of the root stands for the owner of the files in it.
+    """
+    try:
+        return _has_cap_lease() or Path(os.fsdecode(root)).stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _has_cap_lease() -> bool:
+    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
+    return False
+
+
+def lock_holder(lock: Path) -> int | None:
+    """The process that holds a flock on the file, or None; asks /proc/locks, so that nobody's lock is in the way."""
+    try:
+        inode = lock.stat().st_ino
+        held = Path("/proc/locks").read_text("ascii", "replace")
+    except OSError:
+        return None
+    for line in held.splitlines():
+        fields = line.split()  # 1: FLOCK  ADVISORY  WRITE 708 08:01:2359317 0 EOF
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):  # noqa: PLR2004 - proc(5)
+            return int(fields[4])
+    return None

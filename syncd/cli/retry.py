@@ -1,0 +1,62 @@
+"""`syncd retry`: another chance for files that are parked or wait for their next try."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncd.cli.asking import absolute, configured
+from syncd.cli.options import config_option
+from syncd.cli.words import plain
+
+if TYPE_CHECKING:
+    from syncd.config import Config
+
+
+@click.command("retry")
+@config_option
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--all", "everything", is_flag=True, help="All files that are parked or wait for their next try."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+def command(config_file: Path, paths: tuple[str, ...], everything: bool, as_json: bool) -> int:
+    """Take up files again that were set aside.
+
+    Parked files get another chance, files that wait for their next try are due now. Works without a daemon too. Ends
+    with 1 when a PATH is unknown or neither parked nor waiting.
+    """
+    if everything == bool(paths):
+        raise click.UsageError("give one PATH or more, or --all")
+    where = None if everything else [absolute(path) for path in paths]
+    document = _retry(configured(config_file), where)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _show(document)
+    return 1 if document["left"] and not everything else 0
+
+
+def _retry(config: Config, paths: list[bytes] | None) -> dict[str, Any]:
+    from syncd.console.client import Client, NotRunning  # noqa: PLC0415 - keeps `--help` free of it
+
+    try:
+        return Client(config.socket).retry(paths)
+    except NotRunning:
+        from syncd.offline import take_over  # noqa: PLC0415
+
+        with take_over(config) as inside:
+            return inside.retry(paths)
+
+
+def _show(document: dict[str, Any]) -> None:
+    for outcome in document["paths"]:
+        click.echo(plain(f"{outcome['path']}: {outcome['text']}"))
+    hidden = document["retried"] + document["left"] - len(document["paths"])
+    if hidden > 0:
+        click.echo(f"and {hidden:,} more")
+    if not document["paths"]:
+        click.echo("nothing is parked, and nothing waits for its next try")

@@ -1,0 +1,96 @@
+"""Ask a running daemon through its control socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from syncd.console.address import check_length
+from syncd.errors import SyncdError
+
+PATIENCE_S = 30.0
+_LARGEST_ANSWER = 64 << 20
+
+
+class NotRunning(SyncdError):
+    """Nobody answers at the control socket."""
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__("syncd", timeout=patience)
+        self._path = path
+
+    def connect(self) -> None:
+        """Called by the base class."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Client:
+    """One daemon, by the path of its socket. Every method raises NotRunning, or SyncdError with a hint."""
+
+    def __init__(self, path: Path, patience: float = PATIENCE_S) -> None:
+        self._path = path
+        self._patience = patience
+
+    def status(self) -> dict[str, Any]:
+        """The status document."""
+        return self._ask("GET", "/status")
+
+    def explain(self, path: bytes) -> dict[str, Any]:
+        """Where an absolute path stands."""
+        return self._ask("GET", f"/explain?path={quote_from_bytes(path)}")
+
+    def retry(self, paths: Sequence[bytes] | None) -> dict[str, Any]:
+        """Another chance for these absolute paths; None: for all."""
+        names = None if paths is None else [path.decode("utf-8", "surrogateescape") for path in paths]
+        body = {"all": True} if names is None else {"paths": names}
+        return self._ask("POST", "/retry", json.dumps(body).encode("ascii"))
+
+    def _ask(self, method: str, target: str, body: bytes | None = None) -> dict[str, Any]:
+        check_length(self._path)
+        connection = _Connection(self._path, self._patience)
+        try:
+            connection.request(method, target, body)
+            answer = connection.getresponse()
+            raw, status = answer.read(_LARGEST_ANSWER), answer.status
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
+            raise NotRunning(
+                f"syncd is not running: nobody answers at {self._path}",
+                hint="start it, or name its configuration with -c",
+            ) from error
+        except PermissionError as error:
+            raise SyncdError(
+                f"{self._path}: you may not talk to syncd",
+                hint="run this as root, as syncd's user, or as a member of its group",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise SyncdError(
+                f"{self._path}: syncd did not answer: {error or type(error).__name__}",
+                hint="it may be starting, ending or very busy: ask again",
+            ) from error
+        finally:
+            connection.close()
+        return _document(raw, status)
+
+
+def _document(raw: bytes, status: int) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise SyncdError("what answers at the control socket is not syncd", hint="look at console.socket")
+    if status != http.client.OK:
+        trouble = document.get("error") or {}
+        raise SyncdError(str(trouble.get("message", f"HTTP {status}")), hint=trouble.get("hint"))
+    return document

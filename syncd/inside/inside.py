@@ -1,0 +1,31 @@
+"""The three answers in one place: what the control socket offers, and what the verbs do where no daemon runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from syncd.console.status import status_document
+from syncd.inside.explain import explain_document
+from syncd.inside.retry import retry_all, retry_document, retry_paths
+from syncd.inside.scene import Scene
+from syncd.inside.status import status_facts
+
+
+class Inside:
+    """Implements `console.server.View`. Safe from any thread; every answer is a JSON document."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def status(self) -> dict[str, Any]:
+        """The status document. Raises LedgerFailure."""
+        return status_document(status_facts(self._scene))
+
+    def explain(self, path: bytes) -> dict[str, Any]:
+        """Where an absolute path stands. Raises LedgerFailure."""
+        return explain_document(path, self._scene)
+
+    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
+        """Another chance for these paths; None: for all. Raises LedgerFailure."""
+        scene = self._scene
+        return retry_document(retry_all(scene) if paths is None else retry_paths(paths, scene))

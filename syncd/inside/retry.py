@@ -1,0 +1,120 @@
+"""Another chance by hand: parked files are no longer parked, waiting ones are due now.
+
+Goes by compare-and-set like every change: where a worker was faster, the row is read again and judged anew. Doing it
+twice changes nothing more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from syncd.decide.states import LIVE
+from syncd.errors import RowMoved
+from syncd.inside.places import locate, row_of_former_folder
+from syncd.inside.scene import Scene, shown
+from syncd.model import Amend, Columns, State, Transfer
+
+TRIES = 3
+SHOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one path."""
+
+    path: str
+    retried: bool
+    text: str
+
+
+def retry_paths(paths: list[bytes], scene: Scene) -> list[Outcome]:
+    """What was done for each path, in order. Raises LedgerFailure."""
+    outcomes = [_retry_path(path, scene) for path in paths]
+    _wake(scene)
+    return outcomes
+
+
+def retry_all(scene: Scene) -> list[Outcome]:
+    """What was done for everything that is parked or waits. Raises LedgerFailure."""
+    counts = scene.ledger.counts()
+    now = scene.clock.now()
+    rows = scene.ledger.live(counts.pending + counts.parked)
+    outcomes = [
+        _retry(shown(row.folder + b"/" + row.path), row, scene)
+        for row in rows
+        if row.parked_reason is not None or row.not_before > now
+    ]
+    _wake(scene)
+    return outcomes
+
+
+def retry_document(outcomes: list[Outcome]) -> dict[str, Any]:
+    """How many were retried and left, and the first thousand by name."""
+    retried = sum(outcome.retried for outcome in outcomes)
+    return {
+        "retried": retried,
+        "left": len(outcomes) - retried,
+        "paths": [
+            {"path": outcome.path, "retried": outcome.retried, "text": outcome.text}
+            for outcome in outcomes[:SHOWN]
+        ],
+    }
+
+
+def _wake(scene: Scene) -> None:
+    if scene.live is not None:
+        scene.live.gate.probe_now()
+        scene.live.mailbox.wake()
+
+
+def _retry_path(path: bytes, scene: Scene) -> Outcome:
+    place = locate(path, scene)
+    row = scene.ledger.at(*place) if place and place[1] else None
+    if place is None:
+        row = row_of_former_folder(path, scene)
+    if row is None:
+        return Outcome(shown(path), False, "syncd does not know it; syncd explain says why")
+    return _retry(shown(path), row, scene)
+
+
+def _retry(name: str, row: Transfer, scene: Scene) -> Outcome:
+    for _ in range(TRIES):
+        left = _nothing_to_do(row, scene)
+        if left is not None:
+            return Outcome(name, False, left)
+        try:
+            scene.ledger.commit([_amend(row)])
+        except RowMoved:
+            moved = scene.ledger.get(row.id)
+            if moved is None:
+                return Outcome(name, False, "it is gone from the ledger")
+            row = moved
+        else:
+            return Outcome(name, True, _done(row, scene))
+    return Outcome(name, False, "it is on the move just now")
+
+
+def _nothing_to_do(row: Transfer, scene: Scene) -> str | None:
+    """Why a row is neither parked nor waiting; None if it is."""
+    if row.state not in LIVE:
+        return f"there is nothing to retry: it is {row.state}"
+    if row.parked_reason is not None:
+        return None
+    if row.state is State.DISCOVERED:
+        return "there is nothing to retry: it is not known to be finished yet"
+    if scene.live is not None and row.id in scene.live.clerk.busy():
+        return "there is nothing to retry: it is on its way just now"
+    return None
+
+
+def _amend(row: Transfer) -> Amend:
+    sets = Columns(parked_reason=None, hint=None, attempts=0, not_before=0.0)
+    return Amend(id=row.id, was=row.state, sets=sets, why="retried by hand")
+
+
+def _done(row: Transfer, scene: Scene) -> str:
+    when = "now" if scene.live is not None else "when syncd runs again"
+    if row.parked_reason is not None:
+        return f"no longer parked, tried {when} (was: {row.parked_reason})"
+    return f"tried {when}" if row.not_before > scene.clock.now() else f"was due already, tried {when}"
