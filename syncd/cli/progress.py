@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+import click
+
 from syncd.cli.words import bytes_text, path_text, span_text
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def terminal() -> Console | None:
 
 
 class Bars:
-    """A context in which `step` redraws; without a terminal it does nothing. Lines logged meanwhile go above the bars."""
+    """A context in which `draw` redraws; without a terminal it does nothing. Lines logged meanwhile go above the bars."""
 
     def __init__(self, console: Console | None) -> None:
         self._progress = _progress(console) if console is not None else None
@@ -64,17 +66,28 @@ class Bars:
         if self._progress is not None:
             self._progress.stop()
 
+    @property
+    def has_bars(self) -> bool:
+        """Whether anything is drawn."""
+        return self._progress is not None
+
     def watch(self, board: Board, ledger: Ledger, clock: Clock, tally: Tally) -> None:
         """From now on show these."""
         self._board, self._ledger, self._clock, self._tally = board, ledger, clock, tally
 
-    def step(self, finished: bool) -> bool:
-        """Redraw, and hand through what was asked."""
+    def say(self, line: str) -> None:
+        """One line on stdout, above the bars."""
+        if self._progress is not None and sys.stdout.isatty():
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(line)
+
+    def draw(self) -> None:
+        """Show how things stand now."""
         if self._progress is not None and self._board is not None:
             self._draw_all(self._progress)
             self._draw_flights(self._progress, self._board.live())
             self._progress.refresh()
-        return finished
 
     def _draw_all(self, progress: Progress) -> None:
         done, total = self._tally.done, self._tally.total
@@ -126,5 +139,7 @@ def _progress(console: Console) -> Progress:
         column("{task.fields[pace]}"),
         console=console,
         auto_refresh=False,  # drawn by the one who asks `finished`: no thread more
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=sys.stderr.isatty(),
         transient=True,
     )

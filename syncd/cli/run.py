@@ -72,7 +72,12 @@ def _run_once(config: Config, patience: timedelta) -> int:
         built = _built(config, quiet=beside_the_log)
         once = _once(built, patience)
         bars.watch(built.world.board, built.ledger, built.clock, once)
-        built.daemon.run(lambda: bars.step(once.finished()), lambda: left.extend(once.left_over()))
+
+        def finished() -> bool:
+            bars.draw()
+            return once.finished()
+
+        built.daemon.run(finished, lambda: left.extend(once.left_over()))
     if screen is not None:
         click.echo(f"{once.done} of {once.total} files done", err=True)
     for each in left:
