@@ -96,10 +96,11 @@ def _piece(pattern: str, at: int) -> tuple[str, int]:
 
 
 def _set(pattern: str, at: int) -> tuple[str, int]:
-    end = pattern.find("]", at + 2)
+    first = at + 2 if pattern[at + 1 : at + 2] in {"!", "^"} else at + 1
+    end = pattern.find("]", first + 1)  # a ] that comes first is a member
     if end < 0:
         return re.escape("["), at + 1
-    inside = pattern[at + 1 : end].replace("\\", "\\\\").replace("[", "\\[")
+    inside = re.sub(r"([\\\[\]])", r"\\\1", pattern[at + 1 : end])
     if inside[0] in "!^":
         inside = "^/" + inside[1:]
     return f"(?:(?!/)[{inside}])", end + 1

@@ -59,7 +59,8 @@ def judge(policy: SettlePolicy, look: Look) -> Settled | LookAgain | Missing:
     if look.seen is None:
         return Missing()
     if look.seen != look.known:
-        return LookAgain(policy.quiet_s, "it changed since the last look", restart=True)
+        # Without a quiet time, a file that grows would be looked at without a pause.
+        return LookAgain(policy.quiet_s or pause, "it changed since the last look", restart=True)
     if look.since_first_s < policy.quiet_s:
         return LookAgain(
             policy.quiet_s - look.since_first_s, f"it must stay unchanged for {policy.quiet_s:g} s"
