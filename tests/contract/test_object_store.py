@@ -13,9 +13,9 @@ import pytest
 from syncd.adapters.s3.store import S3Store
 from syncd.adapters.s3.sums import AwsSums
 from syncd.errors import LockedOut, ObjectExists, PartsRejected, Transient, UploadGone
-from syncd.model import Algorithm, Condition, Part
+from syncd.model import Algorithm, Condition, Part, Stored, Target
 
-from .conftest import BytesBody
+from .conftest import BytesBody, Destination
 
 SUMS = AwsSums()
 NEW = Condition(if_none_match=True)
@@ -36,24 +36,32 @@ def piece(number: int, size: int = PART) -> bytes:
     return bytes([number % 256]) * size
 
 
-def blocks_of(destination) -> list[bytes]:
+def blocks_of(destination: Destination) -> list[bytes]:
     """Two full parts and a tail, as small as the server allows."""
     size = 5 if destination.name == "strict" else PART
     return [piece(1, size), piece(2, size), b"tail"]
 
 
-def send(destination, target, upload_id, blocks) -> list[Part]:
+def send(destination: Destination, target: Target, upload_id: str, blocks: list[bytes]) -> list[Part]:
     return [
         destination.store.upload_part(target, upload_id, number, BytesBody(block, target.algorithm))
         for number, block in enumerate(blocks, 1)
     ]
 
 
-def whole_of(target, parts) -> str:
+def whole_of(target: Target, parts: list[Part]) -> str:
     return SUMS.whole(target.algorithm, [(part.checksum or "", part.size) for part in parts], multipart=True)
 
 
-def complete(destination, target, upload_id, parts, condition=ANY, checksum=None, size=None):
+def complete(
+    destination: Destination,
+    target: Target,
+    upload_id: str,
+    parts: list[Part],
+    condition: Condition = ANY,
+    checksum: str | None = None,
+    size: int | None = None,
+) -> Stored:
     return destination.store.complete(
         target,
         upload_id,
@@ -72,7 +80,9 @@ def wrong(algorithm: Algorithm) -> str:
 
 @each_algorithm
 @pytest.mark.parametrize("size", [0, 1, 3 << 20])
-def test_a_put_stores_the_bytes_with_sum_token_and_type(destination, algorithm, size):
+def test_a_put_stores_the_bytes_with_sum_token_and_type(
+    destination: Destination, algorithm: Algorithm, size: int
+) -> None:
     target, body = destination.target(algorithm), BytesBody(piece(7, size), algorithm)
     with destination.clause(f"put with {algorithm}"):
         stored = destination.store.put(target, body, NEW)
@@ -88,7 +98,7 @@ def test_a_put_stores_the_bytes_with_sum_token_and_type(destination, algorithm, 
     assert described["Metadata"]["syncd-device"] == "cam-07"
 
 
-def test_a_put_under_if_none_match_meets_an_object(destination):
+def test_a_put_under_if_none_match_meets_an_object(destination: Destination) -> None:
     target, body = destination.target(), BytesBody(b"first", Algorithm.MD5)
     destination.store.put(target, body, NEW)
     with pytest.raises(ObjectExists):
@@ -96,7 +106,7 @@ def test_a_put_under_if_none_match_meets_an_object(destination):
     assert destination.content(target) == b"first"
 
 
-def test_a_put_under_if_match_replaces_only_our_own_object(destination):
+def test_a_put_under_if_match_replaces_only_our_own_object(destination: Destination) -> None:
     target = destination.target()
     ours = destination.store.put(target, BytesBody(b"first", Algorithm.MD5), NEW)
     replaced = destination.store.put(
@@ -108,14 +118,14 @@ def test_a_put_under_if_match_replaces_only_our_own_object(destination):
     assert destination.store.head(target.bucket, target.key).etag == replaced.etag
 
 
-def test_a_put_under_if_match_on_a_missing_key_does_not_happen(destination):
+def test_a_put_under_if_match_on_a_missing_key_does_not_happen(destination: Destination) -> None:
     target = destination.target()
     with pytest.raises(ObjectExists):
         destination.store.put(target, BytesBody(b"x", Algorithm.MD5), Condition(if_match='"abc"'))
 
 
 @summed
-def test_a_put_with_a_wrong_sum_is_refused(destination, algorithm):
+def test_a_put_with_a_wrong_sum_is_refused(destination: Destination, algorithm: Algorithm) -> None:
     target = destination.target(algorithm)
     with destination.clause(f"put with a wrong {algorithm}"):
         with pytest.raises(Transient):
@@ -123,7 +133,7 @@ def test_a_put_with_a_wrong_sum_is_refused(destination, algorithm):
         assert destination.store.head(target.bucket, target.key) is None
 
 
-def test_an_object_without_our_token_shows_none(destination):
+def test_an_object_without_our_token_shows_none(destination: Destination) -> None:
     target = destination.target()
     destination.admin.put_object(Bucket=target.bucket, Key=target.key, Body=b"a stranger's")
     found = destination.store.head(target.bucket, target.key)
@@ -131,13 +141,15 @@ def test_an_object_without_our_token_shows_none(destination):
     assert found.size == 12
 
 
-def test_head_of_a_missing_key_shows_nothing(destination):
+def test_head_of_a_missing_key_shows_nothing(destination: Destination) -> None:
     target = destination.target()
     assert destination.store.head(target.bucket, target.key) is None
 
 
 @each_algorithm
-def test_a_multipart_upload_becomes_one_object_with_its_whole_sum(destination, algorithm):
+def test_a_multipart_upload_becomes_one_object_with_its_whole_sum(
+    destination: Destination, algorithm: Algorithm
+) -> None:
     target, blocks = destination.target(algorithm), blocks_of(destination)
     with destination.clause(f"multipart with {algorithm}"):
         upload_id = destination.store.create(target)
@@ -165,14 +177,16 @@ def test_a_multipart_upload_becomes_one_object_with_its_whole_sum(destination, a
             list(destination.store.list_parts(target, upload_id))
 
 
-def test_one_part_alone_is_an_upload_too(destination):
+def test_one_part_alone_is_an_upload_too(destination: Destination) -> None:
     target = destination.target()
     upload_id = destination.store.create(target)
     parts = send(destination, target, upload_id, [b"x"])
     assert complete(destination, target, upload_id, parts).etag.endswith('-1"')
 
 
-def begin(destination, blocks, algorithm=Algorithm.MD5):
+def begin(
+    destination: Destination, blocks: list[bytes], algorithm: Algorithm = Algorithm.MD5
+) -> tuple[Target, str, list[Part]]:
     """An upload by the algorithm that every server takes for parts."""
     target = destination.target(algorithm)
     upload_id = destination.store.create(target)
@@ -180,7 +194,9 @@ def begin(destination, blocks, algorithm=Algorithm.MD5):
 
 
 @summed
-def test_a_part_with_a_wrong_sum_is_refused_and_not_kept(destination, algorithm):
+def test_a_part_with_a_wrong_sum_is_refused_and_not_kept(
+    destination: Destination, algorithm: Algorithm
+) -> None:
     target = destination.target(algorithm)
     with destination.clause(f"part with a wrong {algorithm}"):
         upload_id = destination.store.create(target)
@@ -191,7 +207,7 @@ def test_a_part_with_a_wrong_sum_is_refused_and_not_kept(destination, algorithm)
         assert list(destination.store.list_parts(target, upload_id)) == []
 
 
-def test_sending_a_part_again_replaces_it(destination):
+def test_sending_a_part_again_replaces_it(destination: Destination) -> None:
     target, upload_id, _ = begin(destination, [b"first"])
     again = send(destination, target, upload_id, [b"second!"])
     assert [p.size for p in destination.store.list_parts(target, upload_id)] == [7]
@@ -199,14 +215,14 @@ def test_sending_a_part_again_replaces_it(destination):
     assert destination.content(target) == b"second!"
 
 
-def test_parts_may_come_in_any_order_and_are_listed_by_number(destination):
+def test_parts_may_come_in_any_order_and_are_listed_by_number(destination: Destination) -> None:
     target, upload_id, _ = begin(destination, [])
     for number in (3, 1, 2):
         destination.store.upload_part(target, upload_id, number, BytesBody(piece(number, 5), Algorithm.MD5))
     assert [p.number for p in destination.store.list_parts(target, upload_id)] == [1, 2, 3]
 
 
-def test_parts_are_listed_over_all_pages(destination):
+def test_parts_are_listed_over_all_pages(destination: Destination) -> None:
     target, upload_id, _ = begin(destination, [b"%05d" % n for n in range(7)])
     paged = S3Store(destination.store._clients, page=3)
     assert [part.number for part in paged.list_parts(target, upload_id)] == list(range(1, 8))
@@ -214,7 +230,7 @@ def test_parts_are_listed_over_all_pages(destination):
         list(paged.list_parts(target, "never-was"))
 
 
-def test_uploads_are_listed_over_all_pages(destination):
+def test_uploads_are_listed_over_all_pages(destination: Destination) -> None:
     target = destination.target()
     begun = {destination.store.create(target) for _ in range(5)}
     destination.store.create(dataclasses.replace(target, key=f"{target.key}.more"))
@@ -223,14 +239,14 @@ def test_uploads_are_listed_over_all_pages(destination):
         assert {upload for upload, _ in paged.list_uploads(target.bucket, target.key)} == begun
 
 
-def test_a_repeated_complete_is_answered_alike(destination):
+def test_a_repeated_complete_is_answered_alike(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"x"])
     first = complete(destination, target, upload_id, parts, NEW)
     assert complete(destination, target, upload_id, parts, NEW).etag == first.etag
     assert destination.store.head(target.bucket, target.key).token == target.token
 
 
-def test_complete_under_if_none_match_meets_an_object(destination):
+def test_complete_under_if_none_match_meets_an_object(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"mine"])
     destination.admin.put_object(Bucket=target.bucket, Key=target.key, Body=b"a stranger's")
     with pytest.raises(ObjectExists):
@@ -238,7 +254,7 @@ def test_complete_under_if_none_match_meets_an_object(destination):
     assert destination.content(target) == b"a stranger's"
 
 
-def test_complete_under_if_match_replaces_only_our_own_object(destination):
+def test_complete_under_if_match_replaces_only_our_own_object(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"new"])
     destination.admin.put_object(Bucket=target.bucket, Key=target.key, Body=b"another")
     theirs = destination.store.head(target.bucket, target.key).etag
@@ -248,7 +264,7 @@ def test_complete_under_if_match_replaces_only_our_own_object(destination):
     assert destination.content(target) == b"new"
 
 
-def test_a_list_with_a_wrong_etag_a_missing_part_or_none_is_rejected(destination):
+def test_a_list_with_a_wrong_etag_a_missing_part_or_none_is_rejected(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, blocks_of(destination))
     forged = Part(number=1, size=5, etag=f'"{"0" * 32}"', checksum=parts[0].checksum)
     with pytest.raises(PartsRejected):
@@ -261,26 +277,26 @@ def test_a_list_with_a_wrong_etag_a_missing_part_or_none_is_rejected(destination
     assert complete(destination, target, upload_id, parts).etag.endswith('-3"')
 
 
-def test_parts_out_of_order_are_rejected(destination):
+def test_parts_out_of_order_are_rejected(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, blocks_of(destination))
     with destination.clause("parts out of order"), pytest.raises(PartsRejected):
         complete(destination, target, upload_id, [parts[1], parts[0], parts[2]])
 
 
-def test_a_part_that_is_too_small_is_rejected(destination):
+def test_a_part_that_is_too_small_is_rejected(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"1234", b"1234"])
     with pytest.raises(PartsRejected):
         complete(destination, target, upload_id, parts)
 
 
-def test_a_wrong_size_is_rejected(destination):
+def test_a_wrong_size_is_rejected(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"12345"])
     with destination.clause("a wrong size"), pytest.raises(PartsRejected):
         complete(destination, target, upload_id, parts, size=6)
 
 
 @pytest.mark.parametrize("algorithm", [a for a in usable() if a.value.startswith("crc")])
-def test_a_wrong_whole_sum_is_rejected(destination, algorithm):
+def test_a_wrong_whole_sum_is_rejected(destination: Destination, algorithm: Algorithm) -> None:
     with destination.clause(f"complete with a wrong {algorithm}"):
         target, upload_id, parts = begin(destination, [b"12345"], algorithm)
         with pytest.raises(PartsRejected):
@@ -288,7 +304,7 @@ def test_a_wrong_whole_sum_is_rejected(destination, algorithm):
         assert destination.store.head(target.bucket, target.key) is None
 
 
-def test_aborting_twice_is_aborting_once_and_the_upload_is_gone(destination):
+def test_aborting_twice_is_aborting_once_and_the_upload_is_gone(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"12345"])
     destination.store.abort(target.bucket, target.key, upload_id)
     destination.store.abort(target.bucket, target.key, upload_id)
@@ -300,14 +316,14 @@ def test_aborting_twice_is_aborting_once_and_the_upload_is_gone(destination):
         destination.store.upload_part(target, upload_id, 1, BytesBody(b"x", Algorithm.MD5))
 
 
-def test_an_unknown_upload_is_gone(destination):
+def test_an_unknown_upload_is_gone(destination: Destination) -> None:
     target = destination.target()
     with pytest.raises(UploadGone):
         list(destination.store.list_parts(target, "never-was"))
     destination.store.abort(target.bucket, target.key, "never-was")
 
 
-def test_open_uploads_are_listed_for_exactly_the_key(destination):
+def test_open_uploads_are_listed_for_exactly_the_key(destination: Destination) -> None:
     before = time.time()
     target, upload_id, _ = begin(destination, [])
     longer = destination.target(Algorithm.MD5, key=f"{target.key}.more")
@@ -323,7 +339,7 @@ def test_open_uploads_are_listed_for_exactly_the_key(destination):
 @pytest.mark.parametrize(
     "name", ["a b+c&d=e?f#g.bin", "ä/ß/漢字.bin", "100%25.bin", "'quoted\"<x>.bin", "dir/.../x"]
 )
-def test_any_key_survives_every_operation(destination, name):
+def test_any_key_survives_every_operation(destination: Destination, name: str) -> None:
     target = destination.target(Algorithm.MD5, key=f"names/{name}")
     upload_id = destination.store.create(target)
     parts = send(destination, target, upload_id, [b"content"])
@@ -333,7 +349,7 @@ def test_any_key_survives_every_operation(destination, name):
     assert destination.content(target) == b"content"
 
 
-def test_a_missing_bucket_locks_the_destination_and_is_named(destination):
+def test_a_missing_bucket_locks_the_destination_and_is_named(destination: Destination) -> None:
     target = dataclasses.replace(destination.target(), bucket="no-such-bucket")
     with pytest.raises(LockedOut) as caught:
         destination.store.put(target, BytesBody(b"x", Algorithm.MD5), NEW)
@@ -346,7 +362,7 @@ def policy(*actions: str, prefix: str = "cam-07/") -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def test_what_a_session_may_not_do_locks_and_names_the_action(strict):
+def test_what_a_session_may_not_do_locks_and_names_the_action(strict: Destination) -> None:
     limited = strict.assume(policy("s3:PutObject"))
     outside = strict.target(key="elsewhere/x.bin")
     with pytest.raises(LockedOut) as caught:
@@ -360,7 +376,7 @@ def test_what_a_session_may_not_do_locks_and_names_the_action(strict):
         limited.abort(inside.bucket, inside.key, upload_id)
 
 
-def test_a_session_that_may_neither_read_nor_list_is_shown_nothing(strict):
+def test_a_session_that_may_neither_read_nor_list_is_shown_nothing(strict: Destination) -> None:
     limited = strict.assume(policy("s3:PutObject"))
     target = strict.target()
     limited.put(target, BytesBody(b"x", Algorithm.MD5), NEW)
@@ -368,7 +384,7 @@ def test_a_session_that_may_neither_read_nor_list_is_shown_nothing(strict):
     assert limited.list_uploads(target.bucket, target.key) is None
 
 
-def test_a_session_without_list_bucket_is_shown_nothing_of_a_missing_key(strict):
+def test_a_session_without_list_bucket_is_shown_nothing_of_a_missing_key(strict: Destination) -> None:
     limited = strict.assume(policy("s3:PutObject", "s3:GetObject"))
     assert limited.head("captures", "cam-07/missing.bin") is None
     target = strict.target()
@@ -376,7 +392,7 @@ def test_a_session_without_list_bucket_is_shown_nothing_of_a_missing_key(strict)
     assert limited.head(target.bucket, target.key).etag == stored.etag
 
 
-def test_every_sum_of_the_strict_store_is_base64(strict):
+def test_every_sum_of_the_strict_store_is_base64(strict: Destination) -> None:
     target, body = strict.target(Algorithm.SHA256), BytesBody(b"x", Algorithm.SHA256)
     stored = strict.store.put(target, body, NEW)
     assert base64.b64decode(stored.checksum) == hashlib.sha256(b"x").digest()

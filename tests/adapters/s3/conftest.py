@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import pytest
 
@@ -59,7 +61,8 @@ def error(status: int, code: str, message: str = "told you", extra: str = "", **
 class ScriptedServer:
     """Answers one scripted reply after the other; the last one for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.replies: list[Reply] = []
         self.seen: list[Seen] = []
         self.connections = 0
@@ -103,11 +106,17 @@ class ScriptedServer:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls is not None:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # the client hung up on our certificate
+                connection.close()
+                return
         with connection, connection.makefile("rb") as stream, contextlib.suppress(OSError):
             while self._one(connection, stream):
                 pass
 
-    def _one(self, connection: socket.socket, stream) -> bool:
+    def _one(self, connection: socket.socket, stream: BinaryIO) -> bool:
         line = stream.readline().decode().strip()
         if not line:
             return False

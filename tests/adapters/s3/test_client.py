@@ -3,25 +3,32 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from support.clock import FakeClock
 
 from syncd.adapters.s3 import open_store
 from syncd.adapters.s3.client import Clients, Settings, bare_session
+from syncd.adapters.s3.store import S3Store
 from syncd.errors import LockedOut
-from syncd.model import Algorithm, Condition
+from syncd.model import Algorithm, Condition, Stored
 
-from .conftest import BytesBody, FakeCredentials, Reply, credential_set, target
+from .conftest import BytesBody, FakeCredentials, Reply, ScriptedServer, credential_set, target
 
 OK = Reply(200, headers={"ETag": '"e"'})
 PLAIN = target(Algorithm.NONE)
 
 
-def put(store, data=b"x"):
-    return store.put(PLAIN, BytesBody(data, Algorithm.NONE), Condition())
+def put(store: S3Store) -> Stored:
+    return store.put(PLAIN, BytesBody(b"x", Algorithm.NONE), Condition())
 
 
-def test_every_request_is_signed_with_the_newest_set(server, store, credentials):
+def test_every_request_is_signed_with_the_newest_set(
+    server: ScriptedServer, store: S3Store, credentials: FakeCredentials
+) -> None:
     server.script(OK)
     put(store)
     credentials.sets[0] = credential_set("TWO")
@@ -31,7 +38,9 @@ def test_every_request_is_signed_with_the_newest_set(server, store, credentials)
         assert seen.headers["x-amz-security-token"] == f"canary-token-{name}"
 
 
-def test_no_credentials_come_out_as_that_very_refusal_and_nothing_is_sent(server, store, credentials):
+def test_no_credentials_come_out_as_that_very_refusal_and_nothing_is_sent(
+    server: ScriptedServer, store: S3Store, credentials: FakeCredentials
+) -> None:
     server.script(OK)
     put(store)
     credentials.missing = LockedOut("none yet", code="credentials")
@@ -41,7 +50,9 @@ def test_no_credentials_come_out_as_that_very_refusal_and_nothing_is_sent(server
     assert len(server.seen) == 1
 
 
-def test_credentials_that_run_out_while_signing_come_out_as_that_refusal(server, make_store, credentials):
+def test_credentials_that_run_out_while_signing_come_out_as_that_refusal(
+    server: ScriptedServer, make_store: Callable[..., S3Store], credentials: FakeCredentials
+) -> None:
     store = make_store(region="us-east-1")  # then only the signer asks for them
     server.script(OK)
     put(store)
@@ -51,7 +62,12 @@ def test_credentials_that_run_out_while_signing_come_out_as_that_refusal(server,
     assert caught.value is credentials.missing
 
 
-def test_the_surroundings_bend_nothing(server, make_store, monkeypatch, tmp_path):
+def test_the_surroundings_bend_nothing(
+    server: ScriptedServer,
+    make_store: Callable[..., S3Store],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     aws = tmp_path / ".aws"
     aws.mkdir()
     (aws / "config").write_text(
@@ -85,7 +101,9 @@ def test_the_surroundings_bend_nothing(server, make_store, monkeypatch, tmp_path
     assert not [name for name in sent if "checksum" in name]
 
 
-def test_without_an_endpoint_it_is_the_regions_own_at_aws_over_verified_tls(credentials, monkeypatch):
+def test_without_an_endpoint_it_is_the_regions_own_at_aws_over_verified_tls(
+    credentials: FakeCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nix")
     endpoint = Clients(Settings(region="us-east-1"), credentials).current()._endpoint
@@ -93,21 +111,23 @@ def test_without_an_endpoint_it_is_the_regions_own_at_aws_over_verified_tls(cred
     assert endpoint.http_session._verify is True
 
 
-def test_the_bare_session_knows_no_files_of_the_user(credentials):
+def test_the_bare_session_knows_no_files_of_the_user(credentials: FakeCredentials) -> None:
     session = bare_session(credentials)
     assert session.get_config_variable("config_file") is None
     assert session.get_config_variable("credentials_file") is None
     assert session.full_config["profiles"] == {}
 
 
-def test_the_region_is_the_configured_one_else_the_credentials_else_us_east_1(credentials):
+def test_the_region_is_the_configured_one_else_the_credentials_else_us_east_1(
+    credentials: FakeCredentials,
+) -> None:
     assert Clients(Settings(region="eu-west-1"), credentials).region() == "eu-west-1"
     assert Clients(Settings(), credentials).region() == "us-east-1"
     elsewhere = Clients(Settings(), FakeCredentials([credential_set(region="eu-north-1")]))
     assert elsewhere.current().meta.region_name == "eu-north-1"
 
 
-def test_one_client_serves_all_threads(credentials):
+def test_one_client_serves_all_threads(credentials: FakeCredentials) -> None:
     clients = Clients(Settings(endpoint_url="http://127.0.0.1:9"), credentials)
     found = []
     threads = [threading.Thread(target=lambda: found.append(clients.current())) for _ in range(4)]
@@ -118,7 +138,7 @@ def test_one_client_serves_all_threads(credentials):
     assert len({id(client) for client in found}) == 1
 
 
-def test_bodies_are_signed_over_plain_http_to_another_machine_only():
+def test_bodies_are_signed_over_plain_http_to_another_machine_only() -> None:
     from syncd.adapters.s3.client import _must_sign_bodies
 
     assert not _must_sign_bodies(None)
@@ -129,7 +149,9 @@ def test_bodies_are_signed_over_plain_http_to_another_machine_only():
         assert _must_sign_bodies(far)
 
 
-def test_a_signed_body_is_read_twice_in_mebibytes_and_its_hash_is_right(server, make_store, monkeypatch):
+def test_a_signed_body_is_read_twice_in_mebibytes_and_its_hash_is_right(
+    server: ScriptedServer, make_store: Callable[..., S3Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("syncd.adapters.s3.client._must_sign_bodies", lambda _: True)
     server.script(OK)
     data = bytes(range(256)) * 4096 * 2
@@ -139,14 +161,16 @@ def test_a_signed_body_is_read_twice_in_mebibytes_and_its_hash_is_right(server, 
     assert [size for _, size in body.asked] == [1 << 20] * 4
 
 
-def test_an_unsigned_body_is_said_to_be(server, store):
+def test_an_unsigned_body_is_said_to_be(server: ScriptedServer, store: S3Store) -> None:
     server.script(OK)
     put(store)
     assert server.seen[0].headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_ca_file_that_cannot_be_used_locks_the_destination(credentials, tmp_path, content):
+def test_a_ca_file_that_cannot_be_used_locks_the_destination(
+    credentials: FakeCredentials, tmp_path: Path, content: str | None
+) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
@@ -157,20 +181,20 @@ def test_a_ca_file_that_cannot_be_used_locks_the_destination(credentials, tmp_pa
 
 
 @pytest.mark.parametrize("settings", [{"endpoint_url": "not a url"}, {"region": "no such region!"}])
-def test_settings_that_make_no_client_lock_the_destination(credentials, settings):
+def test_settings_that_make_no_client_lock_the_destination(
+    credentials: FakeCredentials, settings: dict[str, Any]
+) -> None:
     with pytest.raises(LockedOut) as caught:
         Clients(Settings(**settings), credentials).current()
     assert "destination." in (caught.value.hint or "")
 
 
-def test_open_store_gives_a_store_with_retries_and_its_sums(server, credentials):
-    class Clock:
-        def wait(self, event, seconds):
-            return event.is_set()
-
+def test_open_store_gives_a_store_with_retries_and_its_sums(
+    server: ScriptedServer, credentials: FakeCredentials, clock: FakeClock
+) -> None:
     store, sums = open_store(
         credentials=credentials,
-        clock=Clock(),
+        clock=clock,
         stop=threading.Event(),
         region=None,
         endpoint_url=server.url,
@@ -188,7 +212,9 @@ def test_open_store_gives_a_store_with_retries_and_its_sums(server, credentials)
     store.close()
 
 
-def test_no_secret_is_in_a_message_a_repr_or_a_hint(server, store, credentials):
+def test_no_secret_is_in_a_message_a_repr_or_a_hint(
+    server: ScriptedServer, store: S3Store, credentials: FakeCredentials
+) -> None:
     server.script(Reply(403, b"<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>"))
     with pytest.raises(LockedOut) as caught:
         put(store)
