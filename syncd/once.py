@@ -130,7 +130,7 @@ class OnceRun:
         self._awaited: OrderedDict[int, _Awaited] = OrderedDict()
         self._left: dict[int, None] = {}
         self._ours: set[int] = set()  # every id ever awaited
-        self._highest = 0
+        self._highest = ledger.last_id()
         self._comparing = False
         self._compared = False
         self._not_reading_in: int | None = None
@@ -209,11 +209,22 @@ class OnceRun:
 
     def _take(self, now: float, folders: Collection[bytes], *, after: int) -> None:
         """Take on what is live in these folders, and what is open in folders that are no longer configured."""
-        self._highest = self._ledger.last_id()  # first, so that a row of the next moment is above it
+        known, self._highest = (
+            self._highest,
+            self._ledger.last_id(),
+        )  # first: a row of the next moment is above
+        self._count_quick_ones(known)
         for row in self._ledger.live(_ALL):
             ours = row.folder in folders or row.folder not in self._desks
             if row.id > after and ours and self._is_wanted(row):
                 self._await(row, now, follower=False)
+
+    def _count_quick_ones(self, known: int) -> None:
+        """Files that came and arrived before their folder's scan was over."""
+        fresh = [identity for identity in range(known + 1, self._highest + 1) if identity not in self._ours]
+        for at in range(0, len(fresh), EXAMINED_AT_ONCE):
+            states = self._ledger.states_of(fresh[at : at + EXAMINED_AT_ONCE])
+            self.done += sum(state is State.DONE for state in states.values())
 
     def _is_wanted(self, row: Transfer) -> bool:
         """What was taken out of the configuration is not begun; what is open is finished under its plan."""
