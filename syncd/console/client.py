@@ -62,7 +62,9 @@ class Client:
         try:
             connection.request(method, target, body)
             answer = connection.getresponse()
-            raw, status = answer.read(_LARGEST_ANSWER), answer.status
+            raw = answer.read(_LARGEST_ANSWER)
+            if answer.length:  # of what was announced, some never came
+                raise http.client.IncompleteRead(b"", answer.length)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise NotRunning(
                 f"syncd is not running: nobody answers at {self._path}",
@@ -80,7 +82,7 @@ class Client:
             ) from error
         finally:
             connection.close()
-        return _document(raw, status)
+        return _document(raw, answer.status)
 
 
 def _document(raw: bytes, status: int) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def _document(raw: bytes, status: int) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise SyncdError("what answers at the control socket is not syncd", hint="look at console.socket")
     if status != http.client.OK:
-        trouble = document.get("error") or {}
-        raise SyncdError(str(trouble.get("message", f"HTTP {status}")), hint=trouble.get("hint"))
+        trouble = document.get("error")
+        told = trouble if isinstance(trouble, dict) else {}
+        raise SyncdError(str(told.get("message", f"syncd answered {status}")), hint=told.get("hint"))
     return document

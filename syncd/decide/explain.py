@@ -7,13 +7,13 @@ what is done cannot part ways. Refuses to guess: what was not looked at is said 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncd.decide import words
 from syncd.decide.compare import Verdict, compare
 from syncd.decide.plan import part_count
 from syncd.decide.retry import FAR_FUTURE_S
-from syncd.decide.settle import Look, LookAgain, Missing, SettlePolicy, judge
+from syncd.decide.settle import Look, LookAgain, Missing, SettlePolicy, judge, marker_path
 from syncd.decide.states import LIVE
 from syncd.model import Fingerprint, State, Transfer, Writer
 
@@ -221,6 +221,7 @@ def _discovered(row: Transfer, facts: ExplainFacts) -> tuple[str, str | None]:
 
 def _looked_at(row: Transfer, facts: ExplainFacts, settle: SettlePolicy) -> tuple[str, str | None]:
     since = facts.since_first_s or 0.0
+    settle = _with_real_marker(settle, row.path)
     look = Look(
         since_first_s=since,
         known=row.fingerprint,
@@ -243,6 +244,14 @@ def _looked_at(row: Transfer, facts: ExplainFacts, settle: SettlePolicy) -> tupl
             return f"It has not changed for {words.span(since)}, but {why}; {again}", None
         case _:
             return "It is finished, and the next look, about now, puts it into the queue", None
+
+
+def _with_real_marker(settle: SettlePolicy, path: bytes) -> SettlePolicy:
+    """The policy as it reads for this very file: the marker by its name instead of by its template."""
+    marker = marker_path(settle, path)
+    if marker is None:
+        return settle
+    return replace(settle, marker=marker.rpartition(b"/")[2].decode("utf-8", "backslashreplace"))
 
 
 def _growth(row: Transfer, facts: ExplainFacts) -> str:

@@ -10,6 +10,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 def size(count: float) -> str:
     """`1.2 GB`, in powers of 1000 as links and disks are sold."""
+    if count == 1:
+        return "1 byte"
     value, unit = float(count), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:  # noqa: PLR2004 - what would round to 1000 is the next unit
         value, unit = value / 1000, unit + 1
