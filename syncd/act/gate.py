@@ -103,4 +103,6 @@ class Gate:
             failures=failures,
         )
         if known is None or known.code != code:
-            log.warning("destination_waits", code=code, error=str(error), hint=self._closed.hint)
+            # What keeps credentials away is told by their keeper; that the first ones are on their way is no trouble.
+            tell = log.info if code == "credentials" else log.warning
+            tell("destination_waits", code=code, error=str(error), hint=self._closed.hint)

@@ -1,0 +1,216 @@
+"""The whole of it with real processes: the store and the credential API in the test's process, syncd as a child.
+
+The child can be killed with -9 and started again; what it logs is kept as events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from syncd.demo.endpoint import Endpoint, Issuer
+from syncd.demo.store import Store
+from syncd.demo.store.faults import Fault, Record
+
+TOKEN = "a-token-of-the-rig"
+
+
+class Pace:
+    """Makes UploadPart take a while, so that there is a middle to be killed in."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.down = False
+
+    def before(self, record: Record) -> Fault | None:
+        if self.down and record.operation != "AssumeRole":
+            return Fault(drop=True)
+        slow = self.seconds and record.operation in {"UploadPart", "PutObject"}
+        return Fault(delay=self.seconds) if slow else None
+
+    def after(self, record: Record) -> Fault | None:
+        return None
+
+
+class Rig:
+    """One device: an inbox, a configuration, a state; and what it talks to."""
+
+    def __init__(
+        self, place: Path, *, session_seconds: int = 900, min_part_size: int = 5 << 20, **config: Any
+    ) -> None:
+        self.place = place
+        self.inbox = place / "inbox"
+        self.inbox.mkdir(parents=True)
+        self.store = Store(place / "store", min_part_size=min_part_size, min_session_seconds=1)
+        self.pace = Pace()
+        self.store.faults = self.pace
+        self.store.start()
+        issuer = Issuer(
+            url=self.store.url,
+            access_key=self.store.access_key,
+            secret_key=self.store.secret_key,
+            role_arn=self.store.role_arn,
+            bucket=self.store.bucket,
+            region=self.store.region,
+        )
+        self.endpoint = Endpoint(issuer, token=TOKEN, device="cam", session_seconds=session_seconds)
+        self.endpoint.start()
+        token_file = place / "token"
+        token_file.write_text(TOKEN)
+        token_file.chmod(0o600)
+        self.config = place / "config.yaml"
+        self.write_config(**config)
+        self.events: list[dict[str, Any]] = []
+        self.child: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    def write_config(
+        self,
+        *,
+        quiet: str = "0s",
+        part_size: str = "5MiB",
+        rescan: str = "2s",
+        watch: str = "auto",
+        extra: str = "",
+    ) -> None:
+        self.config.write_text(f"""
+device: cam
+credentials: {{api: {{url: "{self.endpoint.url}", token_file: "{self.place}/token"}}}}
+destination: {{endpoint_url: "{self.store.url}", addressing_style: path}}
+folders:
+  - path: {self.inbox}
+    complete_when: {{quiet: {quiet}}}
+    rescan: {rescan}
+    watch: {watch}
+upload: {{part_size: {part_size}, multipart_threshold: {part_size}}}
+state: {self.place}/state/state.db
+console: {{socket: {self.place}/s/control.sock}}
+log: {{level: info, format: json}}
+{extra}
+""")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.endpoint.stop()
+        self.store.stop()
+
+    # -- the daemon
+
+    def command(self, *arguments: str) -> list[str]:
+        verb, *rest = arguments
+        return [sys.executable, "-m", "syncd", verb, "-c", str(self.config), *rest]
+
+    def start(self, *options: str) -> None:
+        """Start it and wait until it holds its signals and its ledger."""
+        self.events.clear()
+        self.child = subprocess.Popen(
+            self.command("run", *options), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        self._reader = threading.Thread(target=self._read, args=(self.child,), daemon=True)
+        self._reader.start()
+        self.wait(lambda: self.has_told("started"), what="the start")
+
+    def has_told(self, event: str) -> bool:
+        return any(each.get("event") == event for each in self.events)
+
+    def _read(self, child: subprocess.Popen[str]) -> None:
+        assert child.stderr is not None
+        for line in child.stderr:
+            try:
+                self.events.append(json.loads(line))
+            except ValueError:
+                self.events.append({"event": "no json", "line": line})
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self, patience: float = 30.0) -> int:
+        """SIGTERM; the exit code."""
+        return self._end(signal.SIGTERM, patience)
+
+    def _end(self, number: int, patience: float = 30.0) -> int:
+        child, self.child = self.child, None
+        if child is None:
+            return 0
+        child.send_signal(number)
+        code = child.wait(patience)
+        if self._reader is not None:
+            self._reader.join(5.0)
+        if child.stderr is not None:
+            child.stderr.close()
+        return code
+
+    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 60.0, *, what: str = "it") -> None:
+        """Until the condition holds; fails with the daemon's last words."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(
+                    f"{what} did not happen within {seconds} s; last events: {self.events[-8:]}"
+                )
+            time.sleep(0.02)  # polling another process: there is no event to wait for
+
+    # -- files and objects
+
+    def drop(self, name: str, data: bytes) -> Path:
+        """A file appears whole, by rename."""
+        path = self.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(data)
+        partial.rename(path)
+        return path
+
+    def arrived(self) -> int:
+        """How many objects there are, without reading them."""
+        return len(self.store._buckets[self.store.bucket].objects)
+
+    def assert_everything_arrived_once(self) -> None:
+        """The oracle over the whole inbox."""
+        objects = self.store.objects()
+        files = {path for path in self.inbox.rglob("*") if path.is_file() and not path.name.startswith(".")}
+        assert {f"cam/inbox/{path.relative_to(self.inbox)}" for path in files} == set(objects)
+        for path in files:
+            kept = objects[f"cam/inbox/{path.relative_to(self.inbox)}"]
+            assert kept.sha256 == hashlib.sha256(path.read_bytes()).hexdigest(), path
+        writes = self.successes("PutObject", "CompleteMultipartUpload")
+        keys = [record.key for record in writes]
+        assert len(keys) == len(set(keys)), "an object was written more than once"
+        assert not self.store.uploads(), "an upload was left open"
+
+    def successes(self, *operations: str) -> list[Record]:
+        return [
+            record for record in self.store.log if record.operation in operations and record.status == 200
+        ]
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    """Bytes that no compression and no repetition explains, the same for the same seed."""
+    import random
+
+    return random.Random(seed).randbytes(size)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
