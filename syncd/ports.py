@@ -206,6 +206,10 @@ class Body(Protocol):
         """
         ...
 
+    def sent(self, count: int) -> None:
+        """Told by the store after each attempt: so many bytes of it went out, in vain or not."""
+        ...
+
 
 class ObjectStore(Protocol):
     """The destination. Every answer is validated; every failure is one of our kinds.

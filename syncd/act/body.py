@@ -7,48 +7,57 @@ Changed, never a wrong object.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from syncd.errors import Changed
 from syncd.model import Algorithm, PartSpan
-from syncd.ports import Body, OpenFile, Sum, Sums
+from syncd.ports import OpenFile, Sum, Sums
 
 BLOCK = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBody:
+class _Counted:
+    """Keeps count of what every attempt sent, so that sending again shows."""
+
+    size: int
+
+    def __init__(self) -> None:
+        self._sent = 0
+
+    def sent(self, count: int) -> None:
+        """Another attempt put so many bytes on the line."""
+        self._sent += count
+
+    def resent(self, *, arrived: bool) -> int:
+        """Bytes that went out in vain: all but the body itself, once it has arrived."""
+        return max(self._sent - (self.size if arrived else 0), 0)
+
+
+class HeldBody(_Counted):
     """Bytes in memory and their sum."""
 
-    data: memoryview
-    checksum: str
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return len(self.data)
+    def __init__(self, data: memoryview, checksum: str) -> None:
+        super().__init__()
+        self.data = data
+        self.checksum = checksum
+        self.size = len(data)
 
     def read_at(self, offset: int, size: int) -> memoryview:
         """A slice, not a copy."""
         return self.data[offset : offset + size]
 
 
-class StreamedBody:
+class StreamedBody(_Counted):
     """A range of the file, read in blocks; good for one reader at a time."""
 
     def __init__(
         self, file: OpenFile, span: PartSpan, block: memoryview, checksum: str, running: RunningSum
     ) -> None:
+        super().__init__()
         self._file = file
         self._span = span
         self._block = block
         self._running = running
         self.checksum = checksum
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self._span.size
+        self.size = span.size
 
     def read_at(self, offset: int, size: int) -> memoryview:
         """The next block. Raises Changed when the file ends early or its sum is no longer the one announced."""
@@ -92,7 +101,9 @@ def read_exactly(file: OpenFile, offset: int, buffer: memoryview) -> memoryview:
     return buffer
 
 
-def body_for(file: OpenFile, span: PartSpan, buffer: memoryview, algorithm: Algorithm, sums: Sums) -> Body:
+def body_for(
+    file: OpenFile, span: PartSpan, buffer: memoryview, algorithm: Algorithm, sums: Sums
+) -> HeldBody | StreamedBody:
     """The body of a span: held if it fits the buffer, else streamed through it. Raises Changed on a short file."""
     if span.size <= len(buffer):
         return _held(file, span, buffer, algorithm, sums)

@@ -10,20 +10,21 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from syncd.act.body import BLOCK, body_for, sum_of_span
+from syncd.act.body import BLOCK, HeldBody, StreamedBody, body_for, sum_of_span
 from syncd.act.plan import target_of
 from syncd.act.recheck import new_version
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
 from syncd.decide.plan import part_count, spans
 from syncd.decide.resume import reconcile
-from syncd.errors import Changed, Stale, UploadGone
+from syncd.errors import Changed, Stale, SyncdError, UploadGone
 from syncd.model import (
     AbortLater,
     Algorithm,
     Amend,
     Change,
     Columns,
+    CountSent,
     Move,
     Part,
     PartSpan,
@@ -213,7 +214,18 @@ class _PartJob:
             raise Stopping("the daemon is stopping")
         body = body_for(self._file, span, buffer, self._target.algorithm, world.sums)
         _check_same(self._transfer, self._file)
-        part = world.store.upload_part(self._target, self._upload_id, span.number, body)
+        try:
+            part = world.store.upload_part(self._target, self._upload_id, span.number, body)
+        except SyncdError:
+            count_in_vain(world, self._transfer.id, body)
+            raise
         kept = Part(number=span.number, size=span.size, etag=part.etag, checksum=body.checksum or None)
-        world.ledger.record_part(self._transfer.id, kept, sent=span.size, resent=0)
+        world.ledger.record_part(self._transfer.id, kept, sent=span.size, resent=body.resent(arrived=True))
         world.board.acknowledged(self._transfer.id, span.size)
+
+
+def count_in_vain(world: World, transfer: int, body: HeldBody | StreamedBody) -> None:
+    """What a failed attempt sent will be sent again."""
+    wasted = body.resent(arrived=False)
+    if wasted:
+        world.ledger.commit([CountSent(id=transfer, sent=0, resent=wasted)])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from syncd.act.body import BLOCK, body_for, sum_of_span
 from syncd.act.plan import target_of
 from syncd.act.recheck import give_up
+from syncd.act.upload import count_in_vain
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
 from syncd.decide.plan import part_count, spans
@@ -76,19 +77,21 @@ def _put(transfer: Transfer, world: World) -> Sequence[Change]:
     size = transfer.fingerprint.size
     world.board.begin(transfer.id, size=size, sent=0, parts_done=0, parts_total=1)
     try:
-        stored, checksum = world.bodies.submit(lambda buffer: _put_body(transfer, world, buffer)).result()
+        stored, checksum, resent = world.bodies.submit(
+            lambda buffer: _put_body(transfer, world, buffer)
+        ).result()
         world.board.acknowledged(transfer.id, size)
     finally:
         world.board.end(transfer.id)
     expected = _expected(transfer, checksum)
-    counted = CountSent(id=transfer.id, sent=size)
+    counted = CountSent(id=transfer.id, sent=size, resent=resent)
     proof = proof_by_put(stored, expected)
     if proof is None:
         return [counted, *_prove_by_head(transfer, world, expected)]
     return [counted, *arrived(transfer, stored.etag, checksum, proof)]
 
 
-def _put_body(transfer: Transfer, world: World, buffer: memoryview) -> tuple[Stored, str]:
+def _put_body(transfer: Transfer, world: World, buffer: memoryview) -> tuple[Stored, str, int]:
     file = world.disk.open(transfer.folder, transfer.path)
     try:
         target = target_of(transfer, world)
@@ -96,8 +99,13 @@ def _put_body(transfer: Transfer, world: World, buffer: memoryview) -> tuple[Sto
         body = body_for(file, span, buffer, target.algorithm, world.sums)
         if compare_open(transfer.fingerprint, file.fingerprint()) is Verdict.NEW_VERSION:
             raise Changed("it changed before it was sent")
-        stored = world.store.put(target, body, transfer.condition)
-        return stored, world.sums.whole(target.algorithm, [(body.checksum, body.size)], multipart=False)
+        try:
+            stored = world.store.put(target, body, transfer.condition)
+        except SyncdError:
+            count_in_vain(world, transfer.id, body)
+            raise
+        whole = world.sums.whole(target.algorithm, [(body.checksum, body.size)], multipart=False)
+        return stored, whole, body.resent(arrived=True)
     finally:
         file.close()
 

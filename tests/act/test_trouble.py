@@ -235,6 +235,9 @@ def stranger(store: FakeStore, data: bytes = b"a stranger's") -> None:
         def read_at(self, offset: int, size: int) -> memoryview:
             return memoryview(data)[offset : offset + size]
 
+        def sent(self, count: int) -> None:
+            pass
+
     FakeStore.put(store, target, Raw(), Condition())
     store.writes.clear()
 
@@ -375,6 +378,15 @@ def test_every_checksum_setting_ends_with_its_own_proof(
     assert proof is not None
     assert proof.kind is expected
     house.world.ledger.close()
+
+
+def test_bytes_sent_in_vain_are_counted_apart(house: House, store: Scripted, root: Path) -> None:
+    (root / "film").write_bytes(LARGE)
+    store.lost["upload_part"] = [Transient("reset after the body")]
+    house.run()
+    row, totals = house.row("film"), house.world.ledger.totals()
+    assert (row.sent_bytes, row.resent_bytes) == (len(LARGE), 5)
+    assert (totals.sent_bytes, totals.resent_bytes) == (len(LARGE), 5)
 
 
 def test_a_part_larger_than_its_buffer_is_streamed_and_proven(

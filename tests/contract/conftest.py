@@ -115,6 +115,9 @@ class BytesBody:
         running.update(self.data)
         return running.value()
 
+    def sent(self, count: int) -> None:
+        """Not of interest here."""
+
     def read_at(self, offset: int, size: int) -> memoryview:
         return memoryview(self.data)[offset : offset + size]
 

@@ -165,4 +165,5 @@ def read(body: Body) -> bytes:
     data = b""
     while len(data) < body.size:
         data += bytes(body.read_at(len(data), 7))
+    body.sent(len(data))
     return data

@@ -17,7 +17,7 @@ from syncd.adapters.s3.body import BodyReader
 from syncd.adapters.s3.client import Clients
 from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, translate
 from syncd.adapters.s3.outages import LostAnswer, cause_in
-from syncd.errors import ChecksumIgnored, Doubtful, SyncdError, UploadGone
+from syncd.errors import ChecksumIgnored, Doubtful, LockedOut, SyncdError, UploadGone
 from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
 from syncd.ports import Body
 
@@ -44,7 +44,8 @@ class S3Store:
             "Body": reader,
         }
         with _doubt(reader), _checksums_may_be_unknown(target):
-            answer = self._call(asked, "put_object", given)
+            with _counted(body, reader):
+                answer = self._call(asked, "put_object", given)
             stored = answers.stored(answer, asked, target.algorithm)
             answers.honoured(answer, asked, target.algorithm, body.checksum)
             return stored
@@ -75,14 +76,16 @@ class S3Store:
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
         """UploadPart. Again: replaces the part by itself."""
         asked = _about("upload_part", target)
+        reader = BodyReader(body)
         given = {
             **_where(asked),
             "UploadId": upload_id,
             "PartNumber": number,
             **_sum(target.algorithm, body.checksum),
-            "Body": BodyReader(body),
+            "Body": reader,
         }
-        answer = self._call(asked, "upload_part", given)
+        with _counted(body, reader):
+            answer = self._call(asked, "upload_part", given)
         etag = answers.etag(answer, asked)
         answers.honoured(answer, asked, target.algorithm, body.checksum)
         return Part(number=number, size=body.size, etag=etag, checksum=body.checksum or None)
@@ -188,6 +191,19 @@ def _doubt(reader: BodyReader | None = None) -> Iterator[None]:
         if reader is not None and not reader.exhausted:
             raise
         raise Doubtful(str(lost), hint=lost.hint) from lost
+
+
+@contextlib.contextmanager
+def _counted(body: Body, reader: BodyReader) -> Iterator[None]:
+    """Tell the body what went out. Who is refused entry is so before the body: `Expect: 100-continue`."""
+    try:
+        yield
+    except LockedOut:
+        raise
+    except BaseException:
+        body.sent(reader.tell())
+        raise
+    body.sent(body.size)
 
 
 @contextlib.contextmanager

@@ -245,6 +245,9 @@ class BytesBody:
         running.update(self.data)
         return running.value()
 
+    def sent(self, count: int) -> None:
+        """Not of interest here."""
+
     def read_at(self, offset: int, size: int) -> memoryview:
         self.asked.append((offset, size))
         if self.fail_at is not None and offset >= self.fail_at:
