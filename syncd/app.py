@@ -14,6 +14,7 @@ from syncd import __version__
 from syncd.act.board import Board
 from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
+from syncd.act.pulse import HeardStore, Pulse
 from syncd.act.world import World
 from syncd.adapters import machine
 from syncd.adapters.clock import SystemClock
@@ -49,6 +50,7 @@ class App:
     gate: Gate
     clerk: Clerk
     mailbox: Mailbox
+    pulse: Pulse
     inside: Inside
     daemon: Daemon
     started_at: float
@@ -63,7 +65,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
     os.umask(0o077)
     ignore_lease_signals()
     stop, mailbox = threading.Event(), Mailbox()
-    gate = Gate(clock, random.random)
+    gate, pulse = Gate(clock, random.random), Pulse(clock)
     with ExitStack() as unwind:
         ledger = open_ledger(Path(config.state), clock)
         unwind.callback(ledger.close)
@@ -93,7 +95,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
             ),
             ledger=ledger,
             disk=LocalDisk(),
-            store=store,
+            store=HeardStore(store, pulse),
             sums=sums,
             credentials=keeper,
             clock=clock,
@@ -129,6 +131,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
         gate=gate,
         clerk=clerk,
         mailbox=mailbox,
+        pulse=pulse,
         inside=inside,
         daemon=daemon,
         started_at=clock.now(),

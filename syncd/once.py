@@ -89,7 +89,6 @@ class _Awaited:
     """A row that must end. `settle_by`: monotonic; `follower`: it took the place of another in this run."""
 
     settle_by: float
-    sent: int
     follower: bool
 
 
@@ -101,8 +100,9 @@ def settling_s(quiet_s: float) -> float:
 class OnceRun:
     """Asked by the daemon's main thread a few times a second whether all is done.
 
-    `rounds` counts the clerk's rounds, `wake` asks for one more. Progress is: a byte more of an awaited file was taken,
-    one ended, one is still within its settling time, a folder is being scanned, a comparison or an abort is over.
+    `rounds` counts the clerk's rounds, `wake` asks for one more, `pulse` tells when a transfer's bytes last went out, by
+    its token. Progress is: a byte more of an awaited file went out, one ended, one is still within its settling time, a
+    folder is being scanned, a comparison or an abort is over.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class OnceRun:
         gate: Gate,
         rounds: Callable[[], int],
         wake: Callable[[], None],
+        pulse: Callable[[str | None], float | None],
         patience_s: float,
     ) -> None:
         self.done = 0
@@ -123,6 +124,7 @@ class OnceRun:
         self._gate = gate
         self._rounds = rounds
         self._wake = wake
+        self._pulse = pulse
         self._patience_s = patience_s
         self._moved_at = clock.monotonic()
         self._unmet: dict[bytes, int | None] = {desk.policy.path: None for desk in clerk.folders}
@@ -239,9 +241,7 @@ class OnceRun:
         desk = self._desks.get(row.folder)
         quiet_s = desk.policy.settle.quiet_s if desk is not None else 0.0
         self._ours.add(row.id)
-        self._awaited[row.id] = _Awaited(
-            settle_by=now + settling_s(quiet_s), sent=row.sent_bytes, follower=follower
-        )
+        self._awaited[row.id] = _Awaited(settle_by=now + settling_s(quiet_s), follower=follower)
 
     # -- what becomes of it
 
@@ -259,8 +259,7 @@ class OnceRun:
             self._moved_at = now
             self._ended(row, awaited, now)
             return False
-        if row.sent_bytes > awaited.sent:
-            awaited.sent, self._moved_at = row.sent_bytes, now
+        self._moved_at = max(self._moved_at, self._pulse(row.token) or 0.0)
         settling = row.state is State.DISCOVERED
         if row.parked_reason is not None or (settling and now >= awaited.settle_by):
             self._left[row.id] = None

@@ -95,5 +95,6 @@ def _once(built: App, patience: timedelta) -> OnceRun:
         gate=built.gate,
         rounds=lambda: built.daemon.rounds,
         wake=built.mailbox.wake,
+        pulse=built.pulse.moved_at,
         patience_s=patience.total_seconds(),
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import FakeClock
 from support.fake_store import FakeStore
 from support.house import House, build_house
 
+from syncd.act.pulse import HeardStore, Pulse
 from syncd.decide.select import Selection
 from syncd.errors import Refused, SyncdError, Transient
 from syncd.model import AbortLater, Target
@@ -26,9 +29,15 @@ class MoodyStore(FakeStore):
     def __init__(self) -> None:
         super().__init__()
         self.mood: Callable[[str, str], SyncdError | None] = lambda _operation, _key: None
+        self.reach = itertools.repeat(10**9)  # how many bytes of a Put get through, attempt by attempt
 
     def put(self, target: Target, body: Body, condition: Any) -> Any:
         self._ask("put", target.key)
+        reach = next(self.reach)
+        for at in range(min(body.size, reach)):
+            body.read_at(at, 1)
+        if reach < body.size:
+            raise Transient("the link fell")
         return super().put(target, body, condition)
 
     def create(self, target: Target) -> str:
@@ -58,8 +67,11 @@ class Night:
 
     def begin(self, *, patience: float = PATIENCE, **options: Any) -> Run:
         self.end()
-        self.house = build_house(self.inbox, self.state, self.store, also=self.also, **options)
-        return Run(self.house, patience)
+        clock = FakeClock()
+        pulse = Pulse(clock)
+        store = HeardStore(self.store, pulse)
+        self.house = build_house(self.inbox, self.state, store, clock=clock, also=self.also, **options)
+        return Run(self.house, pulse, patience)
 
     def end(self) -> None:
         if self.house is not None:
@@ -77,7 +89,7 @@ class Night:
 class Run:
     """The clerk and the one who asks, in turns."""
 
-    def __init__(self, house: House, patience: float) -> None:
+    def __init__(self, house: House, pulse: Pulse, patience: float) -> None:
         self.house = house
         self.rounds = 0
         self.began = house.clock.monotonic()
@@ -88,6 +100,7 @@ class Run:
             gate=house.gate,
             rounds=lambda: self.rounds,
             wake=house.mailbox.wake,
+            pulse=pulse.moved_at,
             patience_s=patience,
         )
 
@@ -140,7 +153,7 @@ def test_an_empty_folder_is_finished_after_one_scan(night: Night) -> None:
 def test_what_arrived_before_is_not_taken_again(night: Night) -> None:
     night.drop("a")
     night.begin().go()
-    night.store.mood = lambda operation, _key: AssertionError(operation)  # type: ignore[assignment,return-value]
+    night.store.mood = lambda operation, _key: Refused(f"{operation} again")
     run = night.begin().go(most=5)
     assert run.once.total == 0
 
@@ -269,6 +282,22 @@ def test_every_file_that_arrives_renews_patience(night: Night) -> None:
     run.go()
     assert run.took > 25.0
     assert run.left() == {}
+
+
+def test_a_link_that_carries_a_little_more_each_time_is_not_given_up(night: Night) -> None:
+    night.drop("a", b"abcde")
+    night.store.reach = iter(range(2, 100))  # type: ignore[assignment]
+    run = night.begin(patience=6.0).go()
+    assert run.took > 7.0
+    assert run.left() == {}
+
+
+def test_a_link_that_never_gets_any_further_is_given_up(night: Night) -> None:
+    night.drop("a", b"abcde")
+    night.store.reach = itertools.repeat(4)
+    run = night.begin(patience=6.0).go()
+    assert 6.0 <= run.took < 10.0
+    assert run.left() == {"a": "it is completing, not done: the link fell"}
 
 
 def test_a_folder_that_is_not_there_is_waited_for_as_long_as_patience_lasts_and_then_named(

@@ -1,0 +1,121 @@
+"""Who hears bytes going out between two acknowledgements, so that nobody takes a slow link for a dead one.
+
+A body counts as moving when a byte of it goes out that never went out before. Trying the same again is no progress, so
+a destination that takes every body and keeps none falls silent all the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from syncd.model import Condition, Part, Stored, Target
+from syncd.ports import Body, Clock, ObjectStore
+
+READINGS = 2
+"""A body may be read once to be signed and once to be sent; further readings are further attempts."""
+
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BodyName:
+    """Which body: of which transfer (by its token), and which part of it; 0 for the only one."""
+
+    token: str
+    number: int
+
+
+class Pulse:
+    """Remembers how far each body ever went, and when each transfer last moved. Any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._furthest: OrderedDict[BodyName, int] = OrderedDict()
+        self._moved_at: OrderedDict[str, float] = OrderedDict()
+
+    def went(self, body: BodyName, position: int) -> None:
+        """The body has gone out up to here."""
+        with self._lock:
+            if position <= self._furthest.get(body, 0):
+                return
+            self._furthest[body] = position
+            self._beat(body.token)
+
+    def arrived(self, body: BodyName) -> None:
+        """It was acknowledged: nothing more to remember."""
+        with self._lock:
+            self._furthest.pop(body, None)
+            self._beat(body.token)
+
+    def _beat(self, token: str) -> None:
+        self._moved_at[token] = self._clock.monotonic()
+        for known in (self._furthest, self._moved_at):
+            if len(known) > _REMEMBERED:
+                known.popitem(last=False)
+
+    def moved_at(self, token: str | None) -> float | None:
+        """Monotonic time at which a byte of this transfer last went further than ever; None if none did."""
+        with self._lock:
+            return None if token is None else self._moved_at.get(token)
+
+
+class HeardBody:
+    """A body whose reading is heard. What was read before has gone out when the next block is asked for."""
+
+    def __init__(self, body: Body, name: BodyName, pulse: Pulse) -> None:
+        self._body = body
+        self._name = name
+        self._pulse = pulse
+        self._readings = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._body.size
+
+    @property
+    def checksum(self) -> str:
+        """The inner body's."""
+        return self._body.checksum
+
+    def read_at(self, offset: int, size: int) -> memoryview:
+        """Hand through, and tell."""
+        self._readings += offset == 0
+        if self._readings <= READINGS:
+            self._pulse.went(self._name, (self._readings - 1) * self.size + offset)
+        return self._body.read_at(offset, size)
+
+    def sent(self, count: int) -> None:
+        """Hand through."""
+        self._body.sent(count)
+
+
+class HeardStore:
+    """An object store whose bodies are heard; everything else goes straight through."""
+
+    def __init__(self, store: ObjectStore, pulse: Pulse) -> None:
+        self._store = store
+        self._pulse = pulse
+        self.create = store.create
+        self.list_parts = store.list_parts
+        self.abort = store.abort
+        self.head = store.head
+        self.list_uploads = store.list_uploads
+        self.complete = store.complete
+
+    def put(self, target: Target, body: Body, condition: Condition) -> Stored:
+        """As the store does it, heard."""
+        name = BodyName(target.token, 0)
+        stored = self._store.put(target, HeardBody(body, name, self._pulse), condition)
+        self._pulse.arrived(name)
+        return stored
+
+    def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
+        """As the store does it, heard."""
+        name = BodyName(target.token, number)
+        part = self._store.upload_part(target, upload_id, number, HeardBody(body, name, self._pulse))
+        self._pulse.arrived(name)
+        return part
