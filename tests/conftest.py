@@ -13,8 +13,8 @@ from support.clock import FakeClock
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 NO_SKIP = os.environ.get("SYNCD_NO_SKIP") == "1"
 
-# A deadline would judge the other programs on the machine.
-settings.register_profile("suite", deadline=None, print_blob=True)
+# A deadline would judge the other programs on the machine; a database would need a tree that we may write to.
+settings.register_profile("suite", deadline=None, database=None, print_blob=True)
 settings.load_profile("suite")
 
 

@@ -90,6 +90,7 @@ def test_readable_names_stay_as_they_are(text: str) -> None:
 # -- what S3 can keep
 
 
+@example("no XML holds \ufffe or \uffff".encode(), "")
 @given(any_bytes, st.sampled_from(["", "cam-07/", "a/b/", "é" * 100 + "/", "p" * 512]))
 def test_a_key_is_one_that_s3_keeps_faithfully_or_it_is_refused(path: bytes, prefix: str) -> None:
     made = key_or_refusal(DEFAULT, facts(path, prefix=prefix))

@@ -69,6 +69,7 @@ CASES = [
     ("a[", [b"a["], [b"a"]),
     ("[", [b"["], [b"a"]),
     ("d/[!x]/a", [b"d/y/a"], [b"d/x/a", b"d///a"]),
+    ("d[+-9]a", [b"d5a"], [b"d/a"]),  # the range goes over the slash
     ("a.b", [b"a.b"], [b"axb"]),
     ("a+(b)|c$", [b"a+(b)|c$"], [b"aab", b"c"]),
     ("é*", ["é".encode(), "éa".encode()], [b"e", b"\xe9"]),
