@@ -32,7 +32,7 @@ def listen(path: Path) -> socket.socket:
     check_length(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _make_directory(path.parent)
         with _alone_in(path.parent):
             _clear_place(path)
             listener.bind(str(path))
@@ -48,6 +48,13 @@ def listen(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _make_directory(directory: Path) -> None:
+    """What is there already keeps its mode; what we make lets the group through, whatever the umask."""
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(parents=True)
+        directory.chmod(0o750)
 
 
 def check_length(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -14,7 +14,9 @@ from syncd.console.address import check_length
 from syncd.errors import SyncdError
 
 PATIENCE_S = 30.0
+RETRY_PATIENCE_S = 300.0  # hundreds of thousands of rows take a while to write
 _LARGEST_ANSWER = 64 << 20
+_BODY = 1 << 19  # half of what the server takes
 
 
 class NotRunning(SyncdError):
@@ -52,13 +54,23 @@ class Client:
 
     def retry(self, paths: Sequence[bytes] | None) -> dict[str, Any]:
         """Another chance for these absolute paths; None: for all."""
-        names = None if paths is None else [path.decode("utf-8", "surrogateescape") for path in paths]
-        body = {"all": True} if names is None else {"paths": names}
-        return self._ask("POST", "/retry", json.dumps(body).encode("ascii"))
+        if paths is None:
+            return self._retry({"all": True})
+        answers = [self._retry({"paths": bundle}) for bundle in _bundles(paths)]
+        return {
+            "retried": sum(answer["retried"] for answer in answers),
+            "left": sum(answer["left"] for answer in answers),
+            "paths": [outcome for answer in answers for outcome in answer["paths"]],
+        }
 
-    def _ask(self, method: str, target: str, body: bytes | None = None) -> dict[str, Any]:
+    def _retry(self, wish: dict[str, Any]) -> dict[str, Any]:
+        return self._ask("POST", "/retry", json.dumps(wish).encode("ascii"), patience=RETRY_PATIENCE_S)
+
+    def _ask(
+        self, method: str, target: str, body: bytes | None = None, patience: float | None = None
+    ) -> dict[str, Any]:
         check_length(self._path)
-        connection = _Connection(self._path, self._patience)
+        connection = _Connection(self._path, patience or self._patience)
         try:
             connection.request(method, target, body)
             answer = connection.getresponse()
@@ -83,6 +95,20 @@ class Client:
         finally:
             connection.close()
         return _document(raw, answer.status)
+
+
+def _bundles(paths: Sequence[bytes]) -> Iterator[list[str]]:
+    """The paths as text, in portions that a request's body holds whatever JSON makes of them."""
+    bundle: list[str] = []
+    room = _BODY
+    for path in paths:
+        size = 6 * len(path) + 4  # \uXXXX for a byte, quotes and comma
+        if bundle and size > room:
+            yield bundle
+            bundle, room = [], _BODY
+        bundle.append(path.decode("utf-8", "surrogateescape"))
+        room -= size
+    yield bundle
 
 
 def _document(raw: bytes, status: int) -> dict[str, Any]:

@@ -140,9 +140,7 @@ def _no_credentials(facts: CredentialFacts) -> bool:
 
 
 def _at_work(facts: StatusFacts) -> bool:
-    first_scan = any(
-        folder.last_scan_at is None and folder.state in {"ok", "scanning"} for folder in facts.folders
-    )
+    first_scan = any(folder.last_scan_at is None and folder.state != "blocked" for folder in facts.folders)
     return facts.in_hand > 0 or facts.due or first_scan or facts.reading_again > 0
 
 

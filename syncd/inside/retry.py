@@ -16,6 +16,7 @@ from syncd.inside.scene import Scene, shown
 from syncd.model import Amend, Columns, State, Transfer
 
 TRIES = 3
+BATCH = 500
 SHOWN = 1000
 
 
@@ -37,16 +38,31 @@ def retry_paths(paths: list[bytes], scene: Scene) -> list[Outcome]:
 
 def retry_all(scene: Scene) -> list[Outcome]:
     """What was done for everything that is parked or waits. Raises LedgerFailure."""
-    counts = scene.ledger.counts()
-    now = scene.clock.now()
-    rows = scene.ledger.live(counts.pending + counts.parked)
-    outcomes = [
-        _retry(shown(row.folder + b"/" + row.path), row, scene)
-        for row in rows
+    counts, now = scene.ledger.counts(), scene.clock.now()
+    rows = [
+        row
+        for row in scene.ledger.live(counts.pending + counts.parked)
         if row.parked_reason is not None or row.not_before > now
     ]
+    outcomes: list[Outcome] = []
+    for first in range(0, len(rows), BATCH):
+        outcomes.extend(_retry_batch(rows[first : first + BATCH], scene))
     _wake(scene)
     return outcomes
+
+
+def _retry_batch(rows: list[Transfer], scene: Scene) -> list[Outcome]:
+    """Many rows in one transaction; where one of them has moved, each by itself."""
+    left = {row.id: _nothing_to_do(row, scene) for row in rows}
+    try:
+        scene.ledger.commit([_amend(row) for row in rows if left[row.id] is None])
+    except RowMoved:
+        return [_retry(_name(row), row, scene) for row in rows]
+    return [Outcome(_name(row), left[row.id] is None, left[row.id] or _done(row, scene)) for row in rows]
+
+
+def _name(row: Transfer) -> str:
+    return shown(row.folder + b"/" + row.path)
 
 
 def retry_document(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -113,8 +129,15 @@ def _amend(row: Transfer) -> Amend:
     return Amend(id=row.id, was=row.state, sets=sets, why="retried by hand")
 
 
+def _when(scene: Scene) -> str:
+    if scene.live is None:
+        return "when syncd runs again"
+    closed = scene.live.gate.closed()
+    return "now" if closed is None else f"as soon as the destination takes work again ({closed.text})"
+
+
 def _done(row: Transfer, scene: Scene) -> str:
-    when = "now" if scene.live is not None else "when syncd runs again"
+    when = _when(scene)
     if row.parked_reason is not None:
         return f"no longer parked, tried {when} (was: {row.parked_reason})"
     return f"tried {when}" if row.not_before > scene.clock.now() else f"was due already, tried {when}"

@@ -72,9 +72,11 @@ class Scene:
     def trouble(self, folder: bytes) -> tuple[str, str | None] | None:
         """Why the folder's files cannot be read now, and a hint; None while they can."""
         desk = self.live.desk(folder) if self.live else None
-        if desk is not None:
-            return None if desk.is_there() else (desk.reason or "it is not there", desk.hint)
-        try:
+        if desk is not None and desk.is_there():
+            return None
+        if desk is not None and desk.state == "blocked":
+            return desk.reason or "it is not there", desk.hint
+        try:  # nobody has looked yet
             self.disk.root(folder)
         except FolderUnavailable as missing:
             return str(missing), missing.hint

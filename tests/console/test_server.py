@@ -24,6 +24,7 @@ class EchoView:
 
     def __init__(self) -> None:
         self.failure: Exception | None = None
+        self.retries: list[list[bytes] | None] = []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -37,7 +38,8 @@ class EchoView:
         return {"path": path.hex()}
 
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
-        return {"paths": None if paths is None else [path.hex() for path in paths]}
+        self.retries.append(paths)
+        return {"retried": 0, "left": len(paths or ()), "paths": [path.hex() for path in paths or ()]}
 
 
 @pytest.fixture
@@ -77,8 +79,8 @@ def raw(server: ControlServer, place: Path) -> Iterator[Callable[[], socket.sock
 
 def said(connection: socket.socket, *pieces: bytes) -> tuple[int, dict[str, Any]]:
     """Send the bytes, then read the answer to its end."""
-    for piece in pieces:
-        connection.sendall(piece)
+    if pieces:
+        connection.sendall(b"".join(pieces))
     answer = http.client.HTTPResponse(connection)
     try:
         answer.begin()
@@ -91,7 +93,7 @@ def said(connection: socket.socket, *pieces: bytes) -> tuple[int, dict[str, Any]
 
 def test_owner_and_group_may_connect_and_nobody_else(server: ControlServer, place: Path) -> None:
     assert stat.S_IMODE(place.stat().st_mode) == 0o660
-    assert stat.S_IMODE(place.parent.stat().st_mode) & 0o027 == 0
+    assert stat.S_IMODE(place.parent.stat().st_mode) == 0o750
 
 
 def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path, view: EchoView) -> None:
@@ -103,14 +105,25 @@ def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path, view: EchoView
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o755
 
 
-def test_the_three_questions_come_through(server: ControlServer, place: Path) -> None:
+def test_the_three_questions_come_through(server: ControlServer, view: EchoView, place: Path) -> None:
     client = Client(place)
     assert client.status() == {"state": "idle"}
     assert client.explain(b"/srv/a+b %25\xff\n\xe2\x82\xac?&=") == {
         "path": b"/srv/a+b %25\xff\n\xe2\x82\xac?&=".hex()
     }
-    assert client.retry([b"/srv/\xff", b"/b"]) == {"paths": [b"/srv/\xff".hex(), b"/b".hex()]}
-    assert client.retry(None) == {"paths": None}
+    assert client.retry([b"/srv/\xff", b"/b"])["paths"] == [b"/srv/\xff".hex(), b"/b".hex()]
+    assert client.retry(None) == {"retried": 0, "left": 0, "paths": []}
+    assert view.retries == [[b"/srv/\xff", b"/b"], None]
+
+
+def test_more_paths_than_a_body_holds_go_in_portions(
+    server: ControlServer, view: EchoView, place: Path
+) -> None:
+    paths = [b"/" + b"\xff" * 4000 + b"%d" % number for number in range(60)]
+    answer = Client(place).retry(paths)
+    assert answer["left"] == 60
+    assert len(view.retries) == 3
+    assert [path for portion in view.retries for path in portion or ()] == paths
 
 
 def test_status_json_is_the_status(raw: Callable[[], socket.socket]) -> None:
