@@ -1,0 +1,113 @@
+"""`syncd creds`: the API's answer in three forms, secrets only where they are asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from support.rig import Rig
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("creds"), session_seconds=900) as rig:
+        yield rig
+
+
+def test_json_is_what_assume_role_answers_with_the_secrets_hidden(rig: Rig) -> None:
+    told = rig.run("creds")
+    assert (told.returncode, told.stderr) == (0, "")
+    document = json.loads(told.stdout)
+    assert document["Destination"] == {"Bucket": "captures", "Prefix": "cam/", "Region": "us-east-1"}
+    keys = document["Credentials"]
+    assert keys["AccessKeyId"].startswith("ASIA")
+    assert (keys["SecretAccessKey"], keys["SessionToken"]) == ("[hidden]", "[hidden]")
+    assert datetime.fromisoformat(keys["Expiration"]).tzinfo is not None
+
+
+def test_json_shows_the_secrets_to_those_who_ask(rig: Rig) -> None:
+    keys = json.loads(rig.run("creds", "--show-secrets").stdout)["Credentials"]
+    assert "[hidden]" not in keys.values()
+    assert len(keys["SecretAccessKey"]) > 20
+
+
+def test_process_is_the_form_of_credential_process_with_everything(rig: Rig) -> None:
+    told = rig.run("creds", "--format", "process")
+    keys = json.loads(told.stdout)
+    assert list(keys) == ["Version", "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"]
+    assert keys["Version"] == 1
+    assert "[hidden]" not in keys.values()
+
+
+def test_process_refuses_a_terminal_and_does_not_even_ask(rig: Rig) -> None:
+    calls = rig.endpoint.calls
+    master, slave = os.openpty()
+    try:
+        told = subprocess.run(
+            rig.command("creds", "--format", "process"),
+            stdout=slave,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert told.returncode == 1
+    assert "not for a terminal" in told.stderr
+    assert rig.endpoint.calls == calls
+
+
+def test_env_hides_secrets_as_comments(rig: Rig) -> None:
+    lines = rig.run("creds", "--format", "env").stdout.splitlines()
+    assert lines[0].startswith("export AWS_ACCESS_KEY_ID=ASIA")
+    assert lines[1:3] == [
+        "# export AWS_SECRET_ACCESS_KEY=[hidden]",
+        "# export AWS_SESSION_TOKEN=[hidden]",
+    ]
+
+
+def test_env_with_secrets_is_what_a_shell_takes(rig: Rig) -> None:
+    told = rig.run("creds", "--format", "env", "--show-secrets")
+    script = 'eval "$1"; printf "%s\\n" "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY" "$AWS_SESSION_TOKEN"'
+    shell = subprocess.run(
+        ["sh", "-c", script, "sh", told.stdout], capture_output=True, text=True, check=True
+    )
+    key, secret, token = shell.stdout.splitlines()
+    assert key.startswith("ASIA")
+    assert secret in told.stdout
+    assert len(token) > 20
+
+
+def test_an_api_that_refuses_ends_with_1_and_a_hint(rig: Rig) -> None:
+    token = rig.place / "token"
+    right = token.read_text()
+    token.write_text("wrong")
+    try:
+        told = rig.run("creds")
+    finally:
+        token.write_text(right)
+    assert told.returncode == 1
+    assert told.stdout == ""
+    first, second = told.stderr.splitlines()
+    assert first.startswith("syncd: 127.0.0.1")
+    assert "401" in first
+    assert second.startswith("hint: ")
+
+
+def test_an_api_that_is_not_there_ends_with_1(rig: Rig, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        rig.config.read_text().replace(f":{rig.endpoint.url.split(':')[2].split('/')[0]}/v1", ":1/v1")
+    )
+    told = subprocess.run(
+        [*rig.command("creds")[:3], "creds", "-c", str(config)], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    assert told.stderr.startswith("syncd: cannot reach 127.0.0.1")
+    assert "Traceback" not in told.stderr
