@@ -83,7 +83,8 @@ class Daemon:
     def _wait(self, finished: Callable[[], bool]) -> None:
         while not self.stop.is_set() and not finished():
             caught = signal.sigtimedwait(SIGNALS, LOOK_S)
-            if caught is not None and caught.si_signo != signal.SIGHUP:
+            # Stopped and continued (a debugger, SIGSTOP), it comes back with no signal at all: number 0.
+            if caught is not None and caught.si_signo in SIGNALS[:2]:
                 log.info("stopping", signal=signal.Signals(caught.si_signo).name)
                 return
             if not self._clerk_thread.is_alive():

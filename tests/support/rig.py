@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,6 +21,7 @@ from syncd.demo.endpoint import Endpoint, Issuer
 from syncd.demo.store import Store
 from syncd.demo.store.faults import Fault, Record
 
+BLOCK = 1 << 20
 TOKEN = "a-token-of-the-rig"
 
 
@@ -203,14 +204,6 @@ log: {{level: info, format: json}}
 
 def noise(size: int, seed: int = 1) -> bytes:
     """Bytes that no compression and no repetition explains, the same for the same seed."""
-    import random
+    source = random.Random(seed)
+    return b"".join(source.randbytes(min(BLOCK, size - at)) for at in range(0, size, BLOCK))
 
-    return random.Random(seed).randbytes(size)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
