@@ -318,7 +318,7 @@ class OnceRun:
 
     def _why(self, row: Transfer) -> str:
         if row.parked_reason is not None:
-            return row.parked_reason
+            return _with_hint(row.parked_reason, row.hint)
         desk = self._desks.get(row.folder)
         if desk is not None and not desk.is_there():
             return desk.reason or "its folder is not there"
@@ -326,7 +326,7 @@ class OnceRun:
             return row.hint or "it may still change"
         closed = self._gate.closed()
         if closed is not None:
-            return f"the destination takes nothing: {closed.text}"
+            return _with_hint(f"the destination takes nothing: {closed.text}", closed.hint)
         story = self._ledger.history(row.folder, row.path, 1)
         why = story[-1].why.removeprefix("waits: ") if story else "no more is known"
         return f"it is {row.state}, not done: {why}"
@@ -339,3 +339,7 @@ class OnceRun:
         for upload in self._ledger.aborts(self._clock.now() + _FAR_S, 100):
             what = f"s3://{upload.bucket}/{upload.key}".encode("utf-8", "surrogateescape")
             yield LeftOver(what, "an upload of it that was given up could not be aborted yet")
+
+
+def _with_hint(text: str, hint: str | None) -> str:
+    return text if hint is None else f"{text} ({hint})"
