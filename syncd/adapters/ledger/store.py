@@ -11,11 +11,12 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syncd.adapters.ledger.changes import apply_change
+from syncd.adapters.ledger.group_commit import GroupCommit
 from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
 from syncd.adapters.ledger.rows import transfer_from, unwrapped, wrapped
 from syncd.adapters.ledger.trouble import translated
@@ -24,6 +25,7 @@ from syncd.model import (
     AbortLater,
     Change,
     Counts,
+    CountSent,
     Fingerprint,
     HistoryEntry,
     Part,
@@ -53,53 +55,48 @@ class SqliteLedger:
         self._clock = clock
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
+        self._writer = GroupCommit(connection, self._lock)
 
     # -- writing
 
     def commit(self, changes: Sequence[Change]) -> list[int]:
-        with self._transaction() as connection:
+        def work(connection: sqlite3.Connection) -> list[int]:
             now = self._clock.now()
             made = [apply_change(connection, change, now) for change in changes]
-        return [identity for identity in made if identity is not None]
+            return [identity for identity in made if identity is not None]
+
+        return self._writer.write(work)
 
     def record_part(self, transfer: int, part: Part, *, sent: int, resent: int) -> None:
-        with self._transaction() as connection:
+        def work(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "INSERT OR REPLACE INTO part (transfer, number, size, etag, checksum) VALUES (?, ?, ?, ?, ?)",
                 (transfer, part.number, part.size, part.etag, part.checksum),
             )
-            connection.execute(
-                "UPDATE transfer SET sent_bytes = sent_bytes + ?, resent_bytes = resent_bytes + ? WHERE id = ?",
-                (sent, resent, transfer),
-            )
-            connection.execute(
-                "UPDATE totals SET sent_bytes = sent_bytes + ?, resent_bytes = resent_bytes + ?",
-                (sent, resent),
-            )
+            apply_change(connection, CountSent(id=transfer, sent=sent, resent=resent), self._clock.now())
+
+        self._writer.write(work)
 
     def aborted(self, upload: AbortLater) -> None:
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM abort_queue WHERE upload_id = ?", (upload.upload_id,))
+        self._execute("DELETE FROM abort_queue WHERE upload_id = ?", upload.upload_id)
 
     def abort_failed(self, upload: AbortLater, not_before: float) -> None:
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE abort_queue SET not_before = ? WHERE upload_id = ?", (not_before, upload.upload_id)
-            )
+        self._execute(
+            "UPDATE abort_queue SET not_before = ? WHERE upload_id = ?", not_before, upload.upload_id
+        )
 
     def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO folder (path, dev, inode) VALUES (?, ?, ?)",
-                (folder, wrapped(identity.dev), wrapped(identity.inode)),
-            )
+        self._execute(
+            "INSERT OR REPLACE INTO folder (path, dev, inode) VALUES (?, ?, ?)",
+            folder,
+            wrapped(identity.dev),
+            wrapped(identity.inode),
+        )
 
     def remember_checksum_ignored(self, destination: str, at: float) -> None:
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO destination (name, checksum_ignored_at) VALUES (?, ?)",
-                (destination, at),
-            )
+        self._execute(
+            "INSERT OR REPLACE INTO destination (name, checksum_ignored_at) VALUES (?, ?)", destination, at
+        )
 
     # -- reading
 
@@ -269,19 +266,8 @@ class SqliteLedger:
 
     # -- underneath
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(
-                    sqlite3.Error
-                ):  # the failure that brought us here is the one to tell
-                    self._connection.execute("ROLLBACK")
-                raise
+    def _execute(self, sql: str, *values: Any) -> None:
+        self._writer.write(lambda connection: connection.execute(sql, values))
 
     def _query(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, translated():

@@ -17,8 +17,8 @@ from support.clock import FakeClock
 from support.scribe import FOLDER, Scribe, fingerprint
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
-from syncd.errors import LedgerFailure, LedgerHeld
-from syncd.model import Discover, Part, State
+from syncd.errors import LedgerFailure, LedgerHeld, RowMoved
+from syncd.model import Amend, Columns, Discover, Part, State
 
 OPEN_AND_WAIT = """
 import sys
@@ -188,3 +188,54 @@ def test_a_full_disk_is_a_failure_with_a_hint_and_nothing_half_written(
     assert ledger.counts().pending == 1
     ledger._connection.execute("PRAGMA max_page_count = 1000000")
     assert len(ledger.commit(many)) == 2000
+
+
+class Held:
+    """The ledger's lock in other hands, so that writers queue up."""
+
+    def __init__(self, ledger: SqliteLedger, writers: int) -> None:
+        self._ledger = ledger
+        self._writers = writers
+
+    def __enter__(self) -> None:
+        self._ledger._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        end = threading.Event()
+        while len(self._ledger._writer._waiting) < self._writers:
+            end.wait(0.001)
+        self._ledger._lock.release()
+
+
+def test_writers_that_wait_share_one_transaction_and_each_keeps_its_own_fate(
+    ledger: SqliteLedger, scribe: Scribe
+) -> None:
+    row = scribe.discover(b"a")
+    statements: list[str] = []
+    fates: dict[int, object] = {}
+
+    def write(number: int) -> None:
+        was = State.DONE if number == 2 else State.DISCOVERED  # the third is wrong about the row
+        try:
+            fates[number] = ledger.commit(
+                [
+                    Discover(folder=FOLDER, path=b"%d" % number, fingerprint=fingerprint(), why="x"),
+                    Amend(id=row, was=was, sets=Columns(hint=str(number))),
+                ]
+            )
+        except RowMoved as moved:
+            fates[number] = moved
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(5)]
+    with Held(ledger, 5):
+        ledger._connection.set_trace_callback(statements.append)
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
+    ledger._connection.set_trace_callback(None)
+    assert sum(statement == "COMMIT" for statement in statements) == 1
+    assert isinstance(fates[2], RowMoved)
+    assert all(isinstance(fates[number], list) for number in (0, 1, 3, 4))
+    assert ledger.at(FOLDER, b"2") is None
+    assert ledger.counts().by_state[State.DISCOVERED] == 5
