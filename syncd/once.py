@@ -298,6 +298,8 @@ class OnceRun:
     def _left_folders(self) -> Iterator[LeftOver]:
         for path in self._unmet:
             desk = self._desks[path]
+            if desk.scans_done:
+                continue  # its files are known: they speak for themselves
             why = desk.reason or ("it was still being scanned" if desk.scanning() else "it was not scanned")
             yield LeftOver(path, why)
 

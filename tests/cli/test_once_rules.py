@@ -439,3 +439,10 @@ def test_who_interrupts_it_before_the_first_scan_is_told_so(night: Night) -> Non
     night.drop("a")
     run = night.begin()
     assert list(run.left()) == ["inbox"]
+
+
+def test_a_folder_that_was_just_scanned_is_not_called_unscanned(night: Night) -> None:
+    night.drop("a")
+    run = night.begin(quiet_s=10.0)
+    run.house.clerk.tick()
+    assert list(run.left()) == ["a"]
