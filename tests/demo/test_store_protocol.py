@@ -120,6 +120,22 @@ def test_an_upload_aborted_while_a_part_comes_does_not_take_it(
     assert list(store._buckets["captures"].data.iterdir()) == []
 
 
+def test_an_upload_aborted_just_before_a_part_is_opened_does_not_take_it(
+    s3: Any, store: Store, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = s3.create_multipart_upload(**AT)["UploadId"]
+    bucket = store._buckets["captures"]
+    named = bucket.new_part_file
+
+    def abort_first(*arguments: Any) -> str:
+        store.abort(upload)
+        return named(*arguments)
+
+    monkeypatch.setattr(bucket, "new_part_file", abort_first)
+    part = {"UploadId": upload, "PartNumber": 1, "Body": b"hello"}
+    assert refused(s3.upload_part, **part, **AT) == (404, "NoSuchUpload")
+
+
 def test_a_truncated_body_leaves_nothing_behind(
     plug: socket.socket, s3: Any, wire: Any, store: Store
 ) -> None:
