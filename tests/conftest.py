@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
 import pytest
+import structlog
 from hypothesis import settings
 from support.clock import FakeClock
 
@@ -22,6 +24,17 @@ settings.load_profile("suite")
 def clock() -> FakeClock:
     """A clock that stands still until the test turns it; waiting on it costs no time."""
     return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """What one test configures of the log ends with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -134,7 +134,10 @@ class AwsSums:
 
 
 def _combined(field: combine.Field, parts: Iterable[tuple[str, int]]) -> str:
-    pieces = ((int.from_bytes(base64.b64decode(value), "big"), size) for value, size in parts)
+    listed = list(parts)
+    if len(listed) == 1:  # most files: one body, and its sum is the object's
+        return listed[0][0]
+    pieces = ((int.from_bytes(base64.b64decode(value), "big"), size) for value, size in listed)
     return _as_header(field.combine(pieces), field.width)
 
 

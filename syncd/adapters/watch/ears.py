@@ -36,8 +36,10 @@ class Ears(logging.Handler):
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
 
     def stop(self) -> None:
-        """Listen no more."""
-        logging.getLogger(_LOGGER).removeHandler(self)
+        """Listen no more; who else listens, or nobody, gets the records as before."""
+        logger = logging.getLogger(_LOGGER)
+        logger.removeHandler(self)
+        logger.propagate = not logger.handlers
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one record; never raises, as it runs in watchdog's reading thread."""
