@@ -29,12 +29,14 @@ def clock() -> FakeClock:
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """What one test configures of the log ends with it."""
-    root = logging.getLogger()
+    root, watchdog = logging.getLogger(), logging.getLogger("watchdog")
     handlers, level = root.handlers[:], root.level
     yield
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+    watchdog.handlers.clear()
+    watchdog.propagate = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
