@@ -68,6 +68,13 @@ CREATE INDEX by_token ON transfer (token) WHERE token IS NOT NULL;
 
 CREATE INDEX by_path ON transfer (folder, path, id);
 
+-- For counting only: a million files that arrived must not be walked each time somebody asks how things stand.
+CREATE INDEX arrived ON transfer (folder) WHERE state = 'done' AND gone_at IS NULL;
+
+CREATE INDEX gone ON transfer (id) WHERE gone_at IS NOT NULL;
+
+CREATE INDEX over ON transfer (state) WHERE state IN ('superseded', 'vanished');
+
 -- A part is here if and only if S3 acknowledged it.
 CREATE TABLE part (
     transfer INTEGER NOT NULL REFERENCES transfer (id) ON DELETE CASCADE,

@@ -19,6 +19,7 @@ from syncd.adapters.ledger.changes import apply_change
 from syncd.adapters.ledger.group_commit import GroupCommit
 from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
 from syncd.adapters.ledger.rows import transfer_from, unwrapped, wrapped
+from syncd.adapters.ledger.tally import count_all, count_in_folder
 from syncd.adapters.ledger.trouble import translated
 from syncd.errors import LedgerFailure, LedgerHeld
 from syncd.model import (
@@ -195,38 +196,12 @@ class SqliteLedger:
         return int(self._query("SELECT coalesce(max(id), 0) FROM transfer")[0][0])
 
     def counts(self) -> Counts:
-        with self._lock:
-            rows = self._query(
-                "SELECT state, parked_reason IS NOT NULL AS parked, count(*) AS files FROM transfer "
-                "GROUP BY state, parked"
-            )
-            waiting = self._query(
-                "SELECT coalesce(sum(size), 0), min(discovered_at), coalesce(sum(sent), 0) FROM ("
-                "SELECT size, discovered_at, (SELECT sum(part.size) FROM part WHERE part.transfer = transfer.id) AS sent "
-                f"FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND parked_reason IS NULL)"
-            )[0]
-        by_state = dict.fromkeys(State, 0)
-        parked = 0
-        for row in rows:
-            if row["parked"] and row["state"] not in _ENDED:
-                parked += row["files"]
-            else:
-                by_state[State(row["state"])] += row["files"]
-        ended = (State.DONE, State.SUPERSEDED, State.VANISHED)
-        return Counts(
-            by_state=by_state,
-            parked=parked,
-            pending=sum(files for state, files in by_state.items() if state not in ended),
-            pending_bytes=waiting[0] - waiting[2],
-            oldest_pending_at=waiting[1],
-        )
+        with self._lock, translated():
+            return count_all(self._connection)
 
     def files_in(self, folder: bytes) -> int:
-        rows = self._query(
-            f"SELECT count(*) FROM transfer WHERE folder = ? AND state NOT IN {_NOWHERE} AND gone_at IS NULL",
-            folder,
-        )
-        return int(rows[0][0])
+        with self._lock, translated():
+            return count_in_folder(self._connection, folder)
 
     def totals(self) -> Totals:
         row = self._query("SELECT * FROM totals")[0]
