@@ -140,7 +140,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
 
 def _keeper(config: Config, clock: Clock, mailbox: Mailbox, gate: Gate) -> CredentialKeeper:
     def changed() -> None:
-        gate.probe_now()
+        gate.probe_now("credentials")
         mailbox.wake()
 
     api = config.credentials.api

@@ -87,7 +87,7 @@ class Clerk:
 
     def reading_again(self) -> int:
         """How many verified files wait to be compared with what was uploaded."""
-        return len(self._read_again)
+        return len(self._read_again) + (self._reading is not None)
 
     # -- the day's work
 
@@ -184,11 +184,11 @@ class Clerk:
         if self._reading is not None or not self._read_again:
             return
         identity = next(iter(self._read_again))
-        del self._read_again[identity]
         row = self._world.ledger.get(identity)
-        if row is None or identity in self.busy():
+        self._reading = identity if row is not None and identity not in self.busy() else None
+        del self._read_again[identity]
+        if row is None or self._reading is None:
             return
-        self._reading = identity
         self._when_free.setdefault(identity, set()).add((row.folder, row.path))
         self._start(identity, partial(self._read, identity))
 

@@ -62,7 +62,7 @@ class Scan:
     after: bytes = b""
     files: int = 0
     missing: array[int] = field(default_factory=lambda: array("q"))
-    blind: list[bytes] = field(default_factory=list)
+    blind: list[Blind] = field(default_factory=list)
 
 
 def begin_scan(folder: FolderPolicy, world: World) -> Scan:
@@ -87,7 +87,7 @@ class Discoverer:
         """The next batch of a scan; True when it was the last. Raises FolderUnavailable."""
         batch = list(islice(scan.entries, BATCH))
         entries = {item.path: item.fingerprint for item in batch if isinstance(item, Entry)}
-        scan.blind.extend(item.prefix for item in batch if isinstance(item, Blind))
+        scan.blind.extend(item for item in batch if isinstance(item, Blind))
         scan.files += len(entries)
         last = len(batch) < BATCH
         upto = None if last else _last_path(batch)
@@ -109,7 +109,7 @@ class Discoverer:
                 if row.path in entries:
                     met[row.path] = row
                 elif row.gone_at is None and not any(
-                    (row.path + b"/").startswith(prefix) for prefix in scan.blind
+                    (row.path + b"/").startswith(item.prefix) for item in scan.blind
                 ):
                     scan.missing.append(row.id)
             after = page[-1].path

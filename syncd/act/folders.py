@@ -13,7 +13,7 @@ import structlog
 from syncd.act.discover import Discoverer, Findings, Scan, begin_scan
 from syncd.act.world import FolderPolicy, World
 from syncd.errors import FolderUnavailable
-from syncd.model import RootIdentity
+from syncd.model import Blind, RootIdentity
 from syncd.ports import Watcher
 
 log = structlog.get_logger()
@@ -34,6 +34,8 @@ class FolderDesk:
         self.state = "waiting"
         self.reason: str | None = "not looked at yet"
         self.hint: str | None = None
+        self.since: float = world.clock.now()
+        self.blind: tuple[Blind, ...] = ()
         self.last_scan_at: float | None = None
         self.scans_done = 0
         self.scan_seconds = 0.0
@@ -68,10 +70,16 @@ class FolderDesk:
             self._found(identity)
 
     def _lose(self, missing: FolderUnavailable) -> None:
-        if self.reason != str(missing):
-            log.warning("folder_waits", folder=self.policy.path, reason=str(missing), hint=missing.hint)
         self.identity, self._scan, self._concluding = None, None, False
-        self.state, self.reason, self.hint = "blocked", str(missing), missing.hint
+        self._say("blocked", str(missing), missing.hint)
+
+    def _say(self, state: str, reason: str | None, hint: str | None = None) -> None:
+        """How it is with this folder; news goes to the log too."""
+        if reason != self.reason:
+            self.since = self._world.clock.now()
+            if reason is not None:
+                log.warning("folder_waits", folder=self.policy.path, reason=reason, hint=hint)
+        self.state, self.reason, self.hint = state, reason, hint
 
     def _found(self, identity: RootIdentity) -> None:
         known = self._world.ledger.root_identity(self.policy.path)
@@ -85,12 +93,16 @@ class FolderDesk:
     def _say_how_it_is(self) -> None:
         if self._replaced:
             reason = "another directory is at its path than before: unmounted, or replaced"
-            if self.reason != reason:
-                log.warning("folder_replaced", folder=self.policy.path)
-            self.state, self.reason = "waiting", reason
-            self.hint = "mount or move the former one back; new files in this one are taken all the same"
+            hint = "mount or move the former one back; new files in this one are taken all the same"
+            self._say("waiting", reason, hint)
+        elif self.blind:
+            first = self.blind[0]
+            where = first.prefix.decode("utf-8", "backslashreplace")
+            more = f" (and {len(self.blind) - 1} more)" if len(self.blind) > 1 else ""
+            reason = f"a part of it cannot be read: {where}: {first.reason}{more}"
+            self._say("waiting", reason, "make it readable for syncd's user, or exclude it")
         else:
-            self.state, self.reason, self.hint = "ok", None, None
+            self._say("ok", None)
 
     def _accept_replacement(self, files: int) -> None:
         """A directory in use, with nothing of ours missing from it, is the folder from now on."""
@@ -152,6 +164,7 @@ class FolderDesk:
         self.scans_done += 1
         self.last_scan_at = self._world.clock.now()
         self.scan_seconds = self._world.clock.monotonic() - self._scan_began
+        self.blind = tuple(scan.blind)
         if self._replaced:
             self._accept_replacement(scan.files)
         self._say_how_it_is()

@@ -67,10 +67,10 @@ class Gate:
                 return None
             return max(self._closed.until - self._clock.monotonic(), 0.0)
 
-    def probe_now(self) -> None:
-        """Something changed (fresh credentials): do not wait for the timer."""
+    def probe_now(self, code: str | None = None) -> None:
+        """Something changed that may help: do not wait for the timer. `code`: only if that is why it is closed."""
         with self._lock:
-            if self._closed is not None and self._closed.code == "credentials":
+            if self._closed is not None and code in {None, self._closed.code}:
                 self._closed = replace(self._closed, until=self._clock.monotonic())
 
     def heard(self, report: Report) -> None:

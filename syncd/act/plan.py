@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from syncd.act.world import World
+from syncd.act.world import DestinationPolicy, World
 from syncd.decide.keys import KeyFacts, ascii_name, key_for, was_encoded
 from syncd.decide.plan import part_size_for
 from syncd.errors import Changed, LockedOut, Refused, Stale, Vanished
@@ -79,16 +79,16 @@ def _place(transfer: Transfer, world: World) -> tuple[str, str]:
     return bucket, key_for(folder.template, facts)
 
 
-def destination_name(world: World, bucket: str) -> str:
+def destination_name(destination: DestinationPolicy, bucket: str) -> str:
     """How the ledger calls a destination when it remembers what it cannot do."""
-    return f"{world.destination.endpoint} {bucket}"
+    return f"{destination.endpoint} {bucket}"
 
 
 def algorithm_for(world: World, bucket: str) -> Algorithm:
     """The configured checksum; automatic: the best one here, or MD5 where the destination ignores it."""
     if world.destination.checksum is not None:
         return world.destination.checksum
-    ignored = world.ledger.checksum_ignored(destination_name(world, bucket))
+    ignored = world.ledger.checksum_ignored(destination_name(world.destination, bucket))
     return Algorithm.MD5 if ignored else world.sums.automatic()
 
 

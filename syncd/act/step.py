@@ -174,7 +174,7 @@ def _fall_back(transfer: Transfer, world: World, ignored: ChecksumIgnored) -> No
             hint="set destination.checksum to auto, or to one that the store honours",
         )
     sets["algorithm"] = Algorithm.MD5
-    name = plan.destination_name(world, transfer.bucket or "")
+    name = plan.destination_name(world.destination, transfer.bucket or "")
     if not world.ledger.checksum_ignored(name):
         world.ledger.remember_checksum_ignored(name, world.clock.now())
         log.warning("checksum_ignored", destination=name, algorithm=str(transfer.algorithm), instead="md5")

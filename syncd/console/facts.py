@@ -40,6 +40,7 @@ class FolderFacts:
     state: str
     reason: str | None = None
     hint: str | None = None
+    since: float | None = None
     watch: str | None = None
     open_check: str = "off"
     last_scan_at: float | None = None

@@ -194,7 +194,7 @@ def _credential_trouble(facts: StatusFacts) -> Reason | None:
 def _folder_waits(folder: FolderFacts) -> Reason | None:
     if folder.reason is None:
         return None
-    return _reason("folder", f"folder {folder.name} waits: {folder.reason}", folder.hint)
+    return _reason("folder", f"folder {folder.name} waits: {folder.reason}", folder.hint, folder.since)
 
 
 def _parked(facts: StatusFacts) -> Reason | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from syncd.act.board import Progress
 from syncd.act.folders import FolderDesk
+from syncd.act.plan import destination_name
 from syncd.act.world import FolderPolicy
 from syncd.console.facts import Closed, CredentialFacts, FolderFacts, StatusFacts, TransferFacts
 from syncd.console.status import TRANSFERS_SHOWN
@@ -50,8 +51,7 @@ def _checksum_ignored(scene: Scene) -> bool:
     bucket = scene.destination.bucket or (scene.live.bucket() if scene.live else None)
     if bucket is None or scene.destination.checksum is not None:
         return False
-    name = f"{scene.destination.endpoint} {bucket}"  # as `act.plan.destination_name` calls it
-    return scene.ledger.checksum_ignored(name)
+    return scene.ledger.checksum_ignored(destination_name(scene.destination, bucket))
 
 
 def _folder(policy: FolderPolicy, scene: Scene) -> FolderFacts:
@@ -63,6 +63,7 @@ def _folder(policy: FolderPolicy, scene: Scene) -> FolderFacts:
         state=state,
         reason=reason,
         hint=hint,
+        since=desk.since if desk else None,
         watch=desk.watch if desk else None,
         open_check=_open_check(policy, scene),
         last_scan_at=desk.last_scan_at if desk else None,

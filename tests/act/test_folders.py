@@ -262,3 +262,24 @@ def test_a_root_that_fails_in_the_middle_of_a_scan_only_waits(
     assert house.clerk.folders[0].hint == "plug it in"
     assert house.row("film").gone_at is None
     house.world.ledger.close()
+
+
+def test_a_subtree_that_cannot_be_read_is_told_and_the_rest_goes_on(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    disk = Sick()
+    house = build_house(root, tmp_path / "state" / "state.db", store, disk=disk)
+    (root / "sub").mkdir()
+    (root / "sub" / "film").write_bytes(b"abc")
+    (root / "other").write_bytes(b"abc")
+    disk.blind = b"sub/"
+    house.run()
+    desk = house.clerk.folders[0]
+    assert (desk.state, desk.reason) == ("waiting", "a part of it cannot be read: sub/: I/O error")
+    assert len(store.writes) == 1
+    disk.blind = None
+    house.rescan()
+    assert (desk.state, desk.reason) == ("ok", None)
+    house.run()
+    assert len(store.writes) == 2
+    house.world.ledger.close()
