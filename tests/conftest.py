@@ -1,9 +1,14 @@
-"""What every test may use, and the rule that a skip is a failure where SYNCD_NO_SKIP=1 says that nothing may lack."""
+"""What every test may use; and what the environment may ask of the suite.
+
+SYNCD_NO_SKIP=1: nothing may lack, a skip is a failure. SYNCD_HIDE_AWSCRT=1: as on a machine without awscrt.
+SYNCD_TEST_WATCH=poll: the daemon processes run without inotify (see support/rig.py).
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
 
@@ -13,6 +18,9 @@ from hypothesis import settings
 from support.clock import FakeClock
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+if os.environ.get("SYNCD_HIDE_AWSCRT") == "1":
+    sys.modules["awscrt"] = None  # type: ignore[assignment]  # as on machines that have no wheel of it
+
 NO_SKIP = os.environ.get("SYNCD_NO_SKIP") == "1"
 
 # A deadline would judge the other programs on the machine; a database would need a tree that we may write to.

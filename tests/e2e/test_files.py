@@ -31,7 +31,7 @@ def test_files_from_before_during_and_between_arrive_each_once(tmp_path: Path, w
 
 
 def test_hints_bring_a_file_up_long_before_the_next_scan(tmp_path: Path) -> None:
-    with Rig(tmp_path, rescan="1h") as rig:
+    with Rig(tmp_path, rescan="1h", watch="inotify") as rig:
         rig.start()
         rig.wait(lambda: rig.has_told("credentials_renewed"), what="credentials")
         (rig.inbox / "new").mkdir()

@@ -25,11 +25,21 @@ from syncd.decide.keys import parse
 from syncd.decide.plan import PlanPolicy
 from syncd.decide.settle import SettlePolicy
 from syncd.decide.states import ENDED
+from syncd.errors import SyncdError
 from syncd.model import Algorithm, CredentialSet, State, Transfer
 
 T = TypeVar("T")
 
 BUCKET = "captures"
+
+
+def computable(algorithm: Algorithm) -> bool:
+    """Whether this machine can sum so: without awscrt not all of them."""
+    try:
+        AwsSums().new(algorithm)
+    except SyncdError:
+        return False
+    return True
 
 
 class SerialFiles:
@@ -137,6 +147,7 @@ def build_house(
     marker: str | None = None,
     disk: Any = None,
     also: dict[bytes, str] | None = None,
+    sums: AwsSums | None = None,
     **folder_options: Any,
 ) -> House:
     ignore_lease_signals()
@@ -162,7 +173,7 @@ def build_house(
         ledger=wrap(real_ledger),
         disk=wrap(disk or LocalDisk()),
         store=wrap(store),
-        sums=AwsSums(),
+        sums=sums or AwsSums(),
         credentials=FixedCredentials(),
         clock=clock,
         bodies=SerialBodies(buffer),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from syncd.demo.store import Store
 from syncd.demo.store.faults import Fault, Record
 
 BLOCK = 1 << 20
+WATCH = os.environ.get("SYNCD_TEST_WATCH", "auto")
+"""`poll` runs everything without inotify: hints only save time, the scan is the truth."""
 TOKEN = "a-token-of-the-rig"
 
 
@@ -206,4 +209,3 @@ def noise(size: int, seed: int = 1) -> bytes:
     """Bytes that no compression and no repetition explains, the same for the same seed."""
     source = random.Random(seed)
     return b"".join(source.randbytes(min(BLOCK, size - at)) for at in range(0, size, BLOCK))
-
