@@ -251,10 +251,7 @@ class Clerk:
         look_at = self.looks.next_at()
         if look_at is not None:
             times.append(look_at - now)
-        probe = self._gate.seconds_to_probe()
-        if probe is not None:
-            times.append(probe)
-        elif self._gate.closed() is None and len(self.busy()) < self._slots * 2:
+        if len(self.busy()) < self._slots * 2 and not self._gate.probing():
             due = self._world.ledger.next_due(wall, busy=self.busy())
-            times.extend([] if due is None else [due - wall])
+            times.extend([] if due is None else [max(due - wall, self._gate.seconds_to_probe())])
         return min(max(min(times), 0.0), IDLE_S)

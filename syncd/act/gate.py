@@ -60,12 +60,15 @@ class Gate:
             if self._closed is not None:
                 self._probe = transfer
 
-    def seconds_to_probe(self) -> float | None:
-        """Until the next probe may start; None while open or while one is under way."""
+    def probing(self) -> bool:
+        """Whether a probe is under way."""
         with self._lock:
-            if self._closed is None or self._probe is not None:
-                return None
-            return max(self._closed.until - self._clock.monotonic(), 0.0)
+            return self._probe is not None
+
+    def seconds_to_probe(self) -> float:
+        """Until work may be taken up: 0 while open."""
+        with self._lock:
+            return 0.0 if self._closed is None else max(self._closed.until - self._clock.monotonic(), 0.0)
 
     def probe_now(self, code: str | None = None) -> None:
         """Something changed that may help: do not wait for the timer. `code`: only if that is why it is closed."""
