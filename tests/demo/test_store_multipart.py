@@ -349,6 +349,24 @@ def test_conditions_hold_for_completions_too(
     assert store.read("k") == WHOLE
 
 
+def test_a_condition_that_fails_while_the_whole_is_summed_is_noticed(
+    begin: Callable[..., Session], s3: Any, store: Store, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = begin("CRC32", "FULL_OBJECT").send_all(*BODIES)
+    bucket = store._buckets["captures"]
+    blocks = bucket.blocks
+
+    def rival_first(files: Any) -> Any:
+        s3.put_object(Body=b"rival", **AT)
+        return blocks(files)
+
+    monkeypatch.setattr(bucket, "blocks", rival_first)
+    call = upload.completion(IfNoneMatch="*")
+    assert refused(s3.complete_multipart_upload, **call) == (412, "PreconditionFailed")
+    monkeypatch.undo()
+    assert store.read("k") == b"rival"
+
+
 def test_a_repeated_complete_is_answered_as_the_first(
     begin: Callable[..., Session], store: Store, refused: Any
 ) -> None:

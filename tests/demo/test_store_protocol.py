@@ -65,18 +65,25 @@ def test_a_body_is_invited_only_when_the_head_is_good(plug: socket.socket, wire:
 
 
 @pytest.mark.parametrize(
-    ("target", "spoil", "answer"),
+    ("method", "target", "spoil", "answer"),
     [
-        ("/captures/k", {"Authorization": "AWS4-HMAC-SHA256 x"}, b"400 Bad Request"),
-        ("/captures/k?partNumber=1&uploadId=gone", {}, b"404 Not Found"),
-        ("/nowhere/k", {}, b"404 Not Found"),
+        ("PUT", "/captures/k", {"Authorization": "AWS4-HMAC-SHA256 x"}, b"400 Bad Request"),
+        ("PUT", "/captures/k?partNumber=1&uploadId=gone", {}, b"404 Not Found"),
+        ("POST", "/captures/k?uploadId=gone", {}, b"404 Not Found"),
+        ("PUT", "/nowhere/k", {}, b"404 Not Found"),
     ],
 )
 def test_what_the_head_shows_is_answered_without_the_body_and_ends_the_connection(
-    plug: socket.socket, wire: Any, store: Store, target: str, spoil: dict[str, str], answer: bytes
+    plug: socket.socket,
+    wire: Any,
+    store: Store,
+    method: str,
+    target: str,
+    spoil: dict[str, str],
+    answer: bytes,
 ) -> None:
-    headers = _signed(wire, store, target) | spoil
-    plug.sendall(_head("PUT", target, headers, **{"Content-Length": "99999999", "Expect": "100-continue"}))
+    headers = _signed(wire, store, target, method) | spoil
+    plug.sendall(_head(method, target, headers, **{"Content-Length": "999999", "Expect": "100-continue"}))
     received = _until_closed(plug)
     assert received.startswith(b"HTTP/1.1 " + answer)
     assert b"100 Continue" not in received
