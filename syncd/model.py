@@ -213,6 +213,8 @@ class CredentialSet:
     bucket: str | None = None
     prefix: str | None = None
     region: str | None = None
+    role_arn: str | None = None  # whose session it is, where the issuer says so
+    role_id: str | None = None
 
 
 class Columns(TypedDict, total=False):

@@ -61,10 +61,14 @@ def _ask(config_file: Path) -> CredentialSet:
 
 
 def _document(found: CredentialSet, *, show: bool) -> dict[str, Any]:
-    answered = {"Bucket": found.bucket, "Prefix": found.prefix, "Region": found.region}
-    destination = {name: value for name, value in answered.items() if value is not None}
     document: dict[str, Any] = {"Credentials": _keys(found, show=show)}
-    return document | ({"Destination": destination} if destination else {})
+    for section, answered in (
+        ("AssumedRoleUser", {"AssumedRoleId": found.role_id, "Arn": found.role_arn}),
+        ("Destination", {"Bucket": found.bucket, "Prefix": found.prefix, "Region": found.region}),
+    ):
+        told = {name: value for name, value in answered.items() if value is not None}
+        document |= {section: told} if told else {}
+    return document
 
 
 def _keys(found: CredentialSet, *, show: bool) -> dict[str, str | None]:

@@ -24,6 +24,7 @@ def test_json_is_what_assume_role_answers_with_the_secrets_hidden(rig: Rig) -> N
     assert (told.returncode, told.stderr) == (0, "")
     document = json.loads(told.stdout)
     assert document["Destination"] == {"Bucket": "captures", "Prefix": "cam/", "Region": "us-east-1"}
+    assert document["AssumedRoleUser"]["Arn"].startswith("arn:aws:sts::")
     keys = document["Credentials"]
     assert keys["AccessKeyId"].startswith("ASIA")
     assert (keys["SecretAccessKey"], keys["SessionToken"]) == ("[hidden]", "[hidden]")

@@ -22,6 +22,7 @@ _HINT = "the credential API must answer as documented; is credentials.api.url ri
 _VISIBLE = re.compile(r"[!-~]+")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME = re.compile(r"[!-~]{1,512}")
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d{1,30})?(?:([Zz])|([+-])(\d\d):?(\d\d))?", re.ASCII
 )
@@ -36,6 +37,8 @@ def read_credentials(body: bytes) -> CredentialSet:
         fields, token_name = document, "Token"
     destination = document.get("Destination")
     place = {} if destination is None else _object(destination, "Destination")
+    user = document.get("AssumedRoleUser")
+    whose = {} if user is None else _object(user, "AssumedRoleUser")
     return CredentialSet(
         access_key=_visible(fields, "AccessKeyId", 256),
         secret_key=_visible(fields, "SecretAccessKey", 1024),
@@ -44,6 +47,8 @@ def read_credentials(body: bytes) -> CredentialSet:
         bucket=_matching(place, "Bucket", _BUCKET),
         prefix=_prefix(place),
         region=_matching(place, "Region", _REGION),
+        role_arn=_matching(whose, "Arn", _NAME),
+        role_id=_matching(whose, "AssumedRoleId", _NAME),
     )
 
 
@@ -138,7 +143,7 @@ def _matching(place: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str
         return None
     value = _text(place, name)
     if not pattern.fullmatch(value):
-        _wrong(f"Destination.{name} is not one")
+        _wrong(f"{name} is not one")
     return value
 
 
