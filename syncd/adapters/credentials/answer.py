@@ -47,8 +47,8 @@ def read_credentials(body: bytes) -> CredentialSet:
         bucket=_matching(place, "Bucket", _BUCKET),
         prefix=_prefix(place),
         region=_matching(place, "Region", _REGION),
-        role_arn=_matching(whose, "Arn", _NAME),
-        role_id=_matching(whose, "AssumedRoleId", _NAME),
+        role_arn=_matching(whose, "Arn", _NAME, "AssumedRoleUser"),
+        role_id=_matching(whose, "AssumedRoleId", _NAME, "AssumedRoleUser"),
     )
 
 
@@ -138,12 +138,14 @@ def _visible(fields: dict[str, Any], name: str, limit: int) -> str:
     return value
 
 
-def _matching(place: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str | None:
+def _matching(
+    place: dict[str, Any], name: str, pattern: re.Pattern[str], section: str = "Destination"
+) -> str | None:
     if place.get(name) is None:
         return None
     value = _text(place, name)
     if not pattern.fullmatch(value):
-        _wrong(f"{name} is not one")
+        _wrong(f"{section}.{name} is not one")
     return value
 
 
