@@ -7,7 +7,8 @@ The state is one word for the whole daemon, the first of these that holds:
   and there are no credentials (refused, or none although they were asked for), or every folder is blocked.
 - `waiting`: the network to the destination is away.
 - `working`: files are in hand, or due, or a folder is scanned for the first time, or files are read again.
-- `waiting`: files are pending, but none is due: they settle, or their next try is to come, or a folder is blocked.
+- `waiting`: files are pending, but none is due: they settle, or their next try is to come; or a folder is blocked or
+  not to be seen whole.
 - `idle`: nothing is pending; parked files may be there.
 
 `paused` is kept for the day when a person can pause it.
@@ -125,7 +126,9 @@ def state_of(facts: StatusFacts) -> str:
         return "waiting"
     if _at_work(facts):
         return "working"
-    pending = facts.counts.pending > 0 or any(folder.state == "blocked" for folder in facts.folders)
+    pending = facts.counts.pending > 0 or any(
+        folder.state in {"blocked", "waiting"} for folder in facts.folders
+    )
     return "waiting" if pending else "idle"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from syncd.act.folders import FolderDesk
 from syncd.act.world import FolderPolicy
 from syncd.console.status import moment
 from syncd.decide import explain as rules
@@ -58,6 +59,8 @@ def _facts(
     live, now = scene.live, scene.clock.now()
     folder = _folder(place, scene) if place else None
     look = _look(place, row, scene) if place and folder and folder.trouble is None else _Look()
+    if folder and row and row.gone_at is None and look.kind is Kind.MISSING:
+        folder, look = _missed(folder, look, live.desk(row.folder) if live else None)
     sent, parts_done = _sent(row, scene) if row else (0, 0)
     closed = live.gate.closed() if live else None
     return ExplainFacts(
@@ -96,6 +99,13 @@ def _folder(place: tuple[bytes, bytes], scene: Scene) -> FolderFacts:
         rescan_s=policy.rescan_s,
         last_scan_at=desk.last_scan_at if desk else None,
     )
+
+
+def _missed(folder: FolderFacts, look: _Look, desk: FolderDesk | None) -> tuple[FolderFacts, _Look]:
+    """What is missing from a folder that waits, such as one whose disk was taken away, is not known to be gone."""
+    if desk is None or desk.state != "waiting" or desk.blind or not desk.reason:
+        return folder, look
+    return replace(folder, trouble=desk.reason, hint=desk.hint), _Look()
 
 
 def _exclusion(policy: FolderPolicy, path: bytes, scene: Scene) -> str | None:

@@ -151,6 +151,10 @@ STATES = {
     "locked out": (facts(counts=counts(uploading=1), in_hand=1, closed=closed("permission")), "blocked"),
     "all folders away": (facts(folders=(GONE,)), "blocked"),
     "one folder away": (facts(folders=(GONE, INBOX)), "waiting"),
+    "a folder not to be seen whole": (
+        facts(counts=counts(done=9), folders=(replace(INBOX, state="waiting", reason="replaced"),)),
+        "waiting",
+    ),
     "refused with work": (facts(credentials=REFUSED, counts=counts(settled=1), due=True), "blocked"),
     "refused without work": (facts(credentials=REFUSED), "idle"),
     "none, and asked for": (

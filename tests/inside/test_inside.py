@@ -283,6 +283,19 @@ def test_a_folder_that_is_away_is_the_reason_for_all_its_files(room: Room) -> No
     assert "does not exist" in document["folders"][0]["reason"]
 
 
+def test_what_is_missing_from_an_unmounted_folder_is_not_called_gone(room: Room) -> None:
+    room.write("sent")
+    room.house.run()
+    room.write("new")
+    room.house.clerk.folders[0].scan_soon("a test")
+    room.house.run(until=lambda: room.standing("new")[0] == "discovered")
+    room.inbox.rename(room.inbox.with_name("away"))
+    room.inbox.mkdir()  # what a mount point is without its disk
+    room.house.clerk.folders[0].check_root()
+    assert "gone" not in room.standing("sent")[1]
+    assert "its folder inbox waits: another directory is at its path" in room.standing("new")[1]
+
+
 def test_what_changed_after_its_upload_is_not_called_uploaded_as_it_is_now(room: Room) -> None:
     room.write("a", b"one")
     room.house.run()
