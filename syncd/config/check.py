@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from syncd.config.model import Config, Folder
 from syncd.config.read import key_text
-from syncd.config.scalars import is_loopback
+from syncd.config.scalars import is_loopback, sample_refused
 from syncd.config.surroundings import Surroundings
 from syncd.decide import keys
 
@@ -44,6 +44,7 @@ def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
         *_endpoint(config.destination.endpoint_url),
         *_ca_file("destination.ca_file", config.destination.ca_file),
         *_folders(config),
+        *_templates(config),
         *_same_keys(config.folders),
         *_state(config.state),
         *_kept_inside_folders(config, surroundings),
@@ -107,6 +108,21 @@ def _folders(config: Config) -> Iterator[Finding]:
         elif not os.access(folder.path, os.R_OK | os.X_OK):
             text = f"{folder.path} is not readable for this user: the folder waits"
             yield Finding("warning", where, text, f"give syncd r-x on it, or {_RUN_AS_DAEMON}")
+
+
+def _templates(config: Config) -> Iterator[Finding]:
+    """Templates that park every file, or every file but the first."""
+    # What the API may answer is not known here; without an answer the prefix is the device's.
+    prefix = f"{config.device}/" if config.destination.prefix is None else config.destination.prefix
+    for index, folder in enumerate(config.folders):
+        where, template = key_text(("folders", index, "key")), keys.parse(folder.key)
+        refused = sample_refused(template, prefix, config.device, folder.name)
+        if refused is not None:
+            text = f"parks every file while the prefix is {prefix!r}: {refused}"
+            yield Finding("warning", where, text, "a prefix is used as it is, with the / at its end")
+        if not any(map(template.uses, ("path", "name", "stem"))):
+            text = "has no {path}, {name} or {stem}: files meet in one key, and all but the first are parked"
+            yield Finding("warning", where, text, "put {path} into it")
 
 
 def _same_keys(folders: tuple[Folder, ...]) -> Iterator[Finding]:

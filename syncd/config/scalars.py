@@ -28,6 +28,7 @@ from syncd.config.units import (
     size_text,
 )
 from syncd.decide import keys, select
+from syncd.errors import Refused
 
 
 class Unfit(ValueError):
@@ -72,7 +73,7 @@ def what_is(value: object) -> str:
 def _text(value: object) -> str:
     """Text without control characters. Raises Unfit."""
     if not isinstance(value, str) or isinstance(value, Unquoted):
-        remedy = "" if value is None or isinstance(value, (list, tuple)) else ": put it in quotes"
+        remedy = "" if value is None or isinstance(value, (list, tuple, dict)) else ": put it in quotes"
         raise Unfit(f"{what_is(value)}, expected text{remedy}")
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise Unfit("holds a line break or another control character")
@@ -232,9 +233,26 @@ Prefix = Annotated[str, BeforeValidator(_prefix)]
 
 
 def _key_template(value: object) -> str:
+    """A template by which at least one file could go. Raises ValueError."""
     text = _filled(value)
-    keys.parse(text)
+    template = keys.parse(text)
+    # A prefix may end in a slash or not: what no kind of prefix makes good is wrong in the template itself.
+    refusals = [
+        refused for prefix in ("p/", "p") if (refused := sample_refused(template, prefix)) is not None
+    ]
+    if len(refusals) > 1:
+        raise Unfit(f"makes keys that are refused: {refusals[0]}")
     return text
+
+
+def sample_refused(template: keys.Template, prefix: str, device: str = "d", folder: str = "f") -> str | None:
+    """Why a plain file, `film.mp4`, could not go by this template; None if it could."""
+    facts = keys.KeyFacts(prefix=prefix, device=device, folder=folder, path=b"film.mp4", mtime_ns=0)
+    try:
+        keys.key_for(template, facts)
+    except Refused as refused:
+        return str(refused)
+    return None
 
 
 KeyTemplate = Annotated[str, BeforeValidator(_key_template)]

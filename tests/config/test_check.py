@@ -115,6 +115,19 @@ def test_a_state_directory_yet_to_be_made_is_judged_by_the_one_above(find: Find,
     assert only(find({"state": f"{tmp_path}/file/c.db"})).severity == "error"
 
 
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{prefix}/{path}", "parks every file while the prefix is 'cam-07/'"),
+        ("{prefix}{mtime:%Y}", "has no {path}, {name} or {stem}"),
+    ],
+)
+def test_a_template_that_parks_files_by_itself_is_a_warning(find: Find, template: str, told: str) -> None:
+    finding = only(find({"folders[0].key": f'"{template}"'}))
+    assert (finding.severity, finding.where) == ("warning", "folders[0].key")
+    assert finding.text.startswith(told)
+
+
 def test_two_folders_with_one_template_without_the_folder_is_a_warning(
     read: Callable[..., Config], surroundings: Surroundings, tmp_path: Path
 ) -> None:

@@ -95,6 +95,18 @@ def test_where_text_is_meant_a_word_that_yaml_reads_otherwise_is_refused(
     assert text.endswith("expected text: put it in quotes")
 
 
+def test_nobody_is_told_to_put_a_mapping_in_quotes(problems: Problems, written: Written) -> None:
+    assert complaint(problems(written({"device": "{a: b}"})), "device") == "is a mapping, expected text"
+
+
+@pytest.mark.parametrize("template", ["{prefix}{device}/../{path}", "{prefix}{device}//{path}", "/{path}"])
+def test_a_template_whose_every_key_is_refused_is_a_mistake(
+    problems: Problems, written: Written, template: str
+) -> None:
+    text = complaint(problems(written({"folders[0].key": f'"{template}"'})), "folders[0].key")
+    assert text.startswith("makes keys that are refused: ")
+
+
 @pytest.mark.parametrize("key", [*TEXT, *CHOICES, *MEASURES, *COUNTS, *FLAGS])
 @pytest.mark.parametrize(("raw", "what"), [("{a: b}", "is a mapping"), ("[a]", "is a list")])
 def test_a_list_or_mapping_in_place_of_a_value_is_refused(
