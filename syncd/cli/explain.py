@@ -50,7 +50,7 @@ def _facts(document: dict[str, Any]) -> Iterator[str]:
     yield f"  state: {document['state']}"
     if size is not None:
         acknowledged = f", {bytes_text(sent)} at the destination" if sent else ""
-        yield f"  size: {size:,} bytes{acknowledged}"
+        yield f"  size: {size:,} {'byte' if size == 1 else 'bytes'}{acknowledged}"
     for name, label in (("key", "key"), ("proof", "proof"), ("not_before", "next try at")):
         if document[name] is not None:
             yield f"  {label}: {document[name]}"

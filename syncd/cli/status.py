@@ -179,8 +179,8 @@ def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
+    for name in header:  # the path, which stands last, takes what is left, and as many lines as it needs
+        table.add_column(name, overflow="fold", no_wrap=name != header[-1])
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a name in brackets is no markup
     Console().print(table)

@@ -268,7 +268,7 @@ class Demo:
         yield f"  object    s3://{row.bucket}/{row.key}"
         yield f"  proof     {proof.kind}: {proof.value} ({proof.by})" if proof else "  proof     none"
         yield f"  parts     {parts}, each sent once" if not row.resent_bytes else f"  parts     {parts}"
-        yield f"  renewals  {renewals} (the credential API was called {keeper.calls} times)"
+        yield f"  renewals  {renewals} (calls to the credential API: {keeper.calls})"
         yield f"  seconds   {seconds:.1f} for {_megabytes(row.fingerprint.size)}"
         verdict = "as that of the file" if self.exit_code == 0 else f"the file's is {self._recording.sha256}"
         yield f"  verified  read back by another client, sha256 {sha256}, {verdict}"

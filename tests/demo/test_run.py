@@ -74,7 +74,7 @@ def test_once_shows_a_recording_that_arrived_and_leaves_nothing_behind(tmp_path:
     assert facts["object"].startswith("s3://captures/demo-camera/inbox/recording-")
     assert facts["proof"].startswith("checksum: crc")
     assert facts["parts"] == "3, each sent once"
-    assert facts["renewals"] == "0 (the credential API was called 1 times)"
+    assert facts["renewals"] == "0 (calls to the credential API: 1)"
     assert re.match(
         r"read back by another client, sha256 [0-9a-f]{64}, as that of the file", facts["verified"]
     )
