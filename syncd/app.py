@@ -83,8 +83,8 @@ def build(config: Config, clock: Clock | None = None) -> App:
             connections=config.upload.files + config.upload.parts + 2,
         )
         unwind.callback(store.close)
-        bodies = BodyThreads(config.upload.parts, body_buffer(config))
-        files = FileThreads(config.upload.files)
+        bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
+        files = FileThreads(config.upload.files, clock)
         watcher = _watcher(config, mailbox, clock)
         world = World(
             device=config.device,
@@ -95,7 +95,7 @@ def build(config: Config, clock: Clock | None = None) -> App:
             ),
             ledger=ledger,
             disk=LocalDisk(),
-            store=HeardStore(store, pulse),
+            store=HeardStore(store, pulse, gate.passed),
             sums=sums,
             credentials=keeper,
             clock=clock,

@@ -14,17 +14,19 @@ from typing import Protocol
 
 import structlog
 
-from syncd.act.discover import Discoverer, Findings
+from syncd.act.discover import Discoverer
 from syncd.act.folders import FolderDesk
 from syncd.act.gate import Gate
 from syncd.act.janitor import abort_due
 from syncd.act.looks import Looks
 from syncd.act.mailbox import Mailbox
+from syncd.act.match import Findings
 from syncd.act.recheck import read_again
 from syncd.act.settle import settle_due
 from syncd.act.step import Report, visit
 from syncd.act.world import World
-from syncd.errors import SyncdError
+from syncd.decide.retry import FAR_FUTURE_S
+from syncd.errors import LedgerFull
 from syncd.model import Amend, Columns, State, Transfer
 from syncd.ports import Watcher
 
@@ -69,6 +71,7 @@ class Clerk:
         self._when_free: dict[int, set[tuple[bytes, bytes]]] = {}
         self._read_again: dict[int, None] = {}
         self._reading: int | None = None
+        self._full = False
         self._janitor_at = 0.0
         self._janitor_busy = False
         self.looks = Looks()
@@ -94,8 +97,22 @@ class Clerk:
     def tick(self) -> float:
         """Do what is due; the seconds until there is something to do again. Raises what stopped a worker."""
         self._raise_failure()
+        try:
+            pause = self._round()
+        except LedgerFull as full:
+            self._say_full(full)
+            return IDLE_S
+        self._full = False
+        return pause
+
+    def _say_full(self, full: LedgerFull) -> None:
+        if not self._full:
+            log.error("ledger_full", error=str(full), hint=full.hint)
+        self._full = True
+
+    def _round(self) -> float:
+        self._read_mail()  # first of all: it takes the knock away, and what comes later knocks again
         self._hear_reports()
-        self._read_mail()
         self._tend_watcher()
         for desk in self.folders:
             self._note(desk.policy.path, desk.work())
@@ -151,33 +168,47 @@ class Clerk:
         room = self._gate.room(self._slots * 2 - len(self.busy()))
         if room <= 0:
             return False
-        due = self._world.ledger.due(self._world.clock.now(), room, busy=self.busy())
-        wanted = [transfer for transfer in due if self._is_wanted(transfer)]
-        for transfer in wanted:
-            self._gate.started(transfer.id)
-            self._start(transfer.id, partial(visit, transfer.id, self._world))
-        return bool(wanted)
+        ledger, now = self._world.ledger, self._world.clock.now()
+        due = ledger.due(now, room, busy=self.busy(), without=self._away())
+        unwanted = {transfer.id: why for transfer in due if (why := self._unwanted(transfer)) is not None}
+        if unwanted:
+            ledger.commit(
+                [
+                    self._put_off(transfer, unwanted[transfer.id])
+                    for transfer in due
+                    if transfer.id in unwanted
+                ]
+            )
+        for transfer in due:
+            if transfer.id not in unwanted:
+                self._gate.started(transfer.id)
+                self._start(transfer.id, partial(visit, transfer.id, self._world))
+        if not due and self._nothing_waits():
+            self._gate.nothing_to_do()
+        return bool(due)
 
-    def _is_wanted(self, transfer: Transfer) -> bool:
-        """Whether to take it up now; what is not wanted waits, so that it does not stand in the way of others."""
-        why, delay = self._unwanted(transfer)
-        if delay is None:
-            return True
-        sets = Columns(not_before=self._world.clock.now() + delay, hint=why)
-        self._world.ledger.commit([Amend(id=transfer.id, was=transfer.state, sets=sets)])
-        return False
+    def _away(self) -> list[bytes]:
+        """Folders that are not there: their files are left alone, without a word to the ledger."""
+        return [desk.policy.path for desk in self.folders if not desk.is_there()]
 
-    def _unwanted(self, transfer: Transfer) -> tuple[str | None, float | None]:
+    def _nothing_waits(self) -> bool:
+        ledger, now = self._world.ledger, self._world.clock.now()
+        busy = self.busy()
+        return not busy and ledger.next_due(now) is None and not ledger.aborts(now + FAR_FUTURE_S, 1)
+
+    def _unwanted(self, transfer: Transfer) -> str | None:
         """What was taken out of the configuration is not begun; what is open is finished under its plan."""
-        desk = self._desks.get(transfer.folder)
-        if desk is not None and not desk.is_there():
-            return "its folder is not there", IDLE_S
         if transfer.state not in {State.SETTLED, State.PLANNED}:
-            return None, None
+            return None
+        desk = self._desks.get(transfer.folder)
         if desk is None:
-            return "its folder is no longer watched", NOT_WANTED_S
-        why = desk.policy.selection.exclusion(transfer.path)
-        return why, None if why is None else NOT_WANTED_S
+            return "its folder is no longer watched"
+        return desk.policy.selection.exclusion(transfer.path)
+
+    def _put_off(self, transfer: Transfer, why: str) -> Amend:
+        """It waits, so that it does not stand in the way of others."""
+        sets = Columns(not_before=self._world.clock.now() + NOT_WANTED_S, hint=why)
+        return Amend(id=transfer.id, was=transfer.state, sets=sets)
 
     def _hand_out_reading(self) -> None:
         """One verified file at a time is read again, so that a changed tree does not swamp the disk."""
@@ -210,6 +241,8 @@ class Clerk:
         report: Report | None = None
         try:
             report = job()
+        except LedgerFull as full:
+            self._say_full(full)
         except BaseException as failure:
             with self._lock:
                 self._failure = failure
@@ -224,7 +257,7 @@ class Clerk:
 
     def _send_janitor(self) -> None:
         now = self._world.clock.monotonic()
-        idle = now >= self._janitor_at and not self._janitor_busy and self._gate.closed() is None
+        idle = now >= self._janitor_at and not self._janitor_busy and self._gate.room(1) > 0
         if not idle or self._world.stop.is_set():
             return
         self._janitor_at = now + JANITOR_S
@@ -234,10 +267,14 @@ class Clerk:
 
     def _clear_up(self) -> None:
         try:
-            abort_due(self._world)
-        except SyncdError as failure:
+            if abort_due(self._world):
+                self._gate.passed()
+        except LedgerFull as full:
+            self._say_full(full)
+        except BaseException as failure:
             with self._lock:
                 self._failure = failure
+            raise
         finally:
             self._janitor_busy = False
             self._mailbox.wake()
@@ -252,6 +289,6 @@ class Clerk:
         if look_at is not None:
             times.append(look_at - now)
         if len(self.busy()) < self._slots * 2 and not self._gate.probing():
-            due = self._world.ledger.next_due(wall, busy=self.busy())
+            due = self._world.ledger.next_due(wall, busy=self.busy(), without=self._away())
             times.extend([] if due is None else [max(due - wall, self._gate.seconds_to_probe())])
         return min(max(min(times), 0.0), IDLE_S)

@@ -24,6 +24,8 @@ from syncd.signals import SIGNALS, hold_signals
 log = structlog.get_logger()
 
 GRACE_S = 20.0
+CLERK_S = 5.0
+"""The clerk's round may be in the middle of a scan's batch."""
 LOOK_S = 0.2
 
 
@@ -109,7 +111,7 @@ class Daemon:
         until = self._clock.monotonic() + GRACE_S
         ended = [pool.close(max(until - self._clock.monotonic(), 0.0)) for pool in self._pools]
         if self._clerk_thread.ident is not None:  # a starter may have failed before
-            self._clerk_thread.join(1.0)
+            self._clerk_thread.join(CLERK_S)
         try:
             before_close()
         finally:

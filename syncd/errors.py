@@ -19,8 +19,10 @@ class Transient(SyncdError):
     """Wait and try again. `retry_after` is the server's own wish in seconds, already capped.
 
     `unreachable` says that no answer came from the destination at all (no route, no name, refused, timed out), so that
-    the outage costs no single file an attempt.
+    the outage costs no single file an attempt. `lost`: the request may have been carried out all the same.
     """
+
+    lost = False
 
     def __init__(
         self,
@@ -121,6 +123,10 @@ class LedgerHeld(Fatal):
     """Another daemon holds the ledger; the message names its pid."""
 
     exit_code = 3
+
+
+class LedgerFull(Transient):
+    """The disk that holds the ledger is full: nothing was written; wait for room."""
 
 
 class LedgerFailure(Fatal):

@@ -83,10 +83,15 @@ class Blind:
 
 @dataclass(frozen=True, slots=True)
 class RootIdentity:
-    """Which directory a folder's path leads to. A file system mounted again may change `dev`, not `inode`."""
+    """Which directory a folder's path leads to.
+
+    A file system mounted again may change `dev`, not `inode`; but every card has the same inode for its root, so
+    `filesystem` (f_fsid of statvfs, 0 where there is none) tells two of them apart.
+    """
 
     dev: int
     inode: int
+    filesystem: int = 0
 
 
 @dataclass(frozen=True, slots=True)

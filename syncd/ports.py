@@ -292,11 +292,15 @@ class Ledger(Protocol):
         """Rows that stand for paths in (after, upto] of a folder, in byte order; upto None: no end."""
         ...
 
-    def due(self, now: float, limit: int, *, busy: Iterable[int] = ()) -> list[Transfer]:
-        """Transfers to take up now, oldest due first, without those in `busy`."""
+    def due(
+        self, now: float, limit: int, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+    ) -> list[Transfer]:
+        """Transfers to take up now, oldest due first, without those in `busy` and without the folders in `without`."""
         ...
 
-    def next_due(self, now: float, *, busy: Iterable[int] = ()) -> float | None:
+    def next_due(
+        self, now: float, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+    ) -> float | None:
         """When the next transfer is due; None if none is waiting."""
         ...
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 
 import structlog
 
-from syncd.act.discover import Discoverer, Findings, Scan, begin_scan
+from syncd.act.discover import Discoverer, Scan, begin_scan
+from syncd.act.match import Findings
 from syncd.act.world import FolderPolicy, World
-from syncd.errors import FolderUnavailable
+from syncd.errors import FolderUnavailable, Transient
 from syncd.model import Blind, RootIdentity
 from syncd.ports import Watcher
 
@@ -83,12 +84,18 @@ class FolderDesk:
 
     def _found(self, identity: RootIdentity) -> None:
         known = self._world.ledger.root_identity(self.policy.path)
-        self._replaced = known is not None and known.inode != identity.inode
+        self._replaced = known is not None and not self._is_the_former(known, identity)
         if not self._replaced and known != identity:
             self._world.ledger.accept_root(self.policy.path, identity)
         self.identity, self._scan, self._concluding = identity, None, False
         self._scan_due = self._world.clock.monotonic()
         self._say_how_it_is()
+
+    def _is_the_former(self, known: RootIdentity, now: RootIdentity) -> bool:
+        """The same directory of the same file system; or files of ours are in it, where we know them."""
+        same_directory = known.inode == now.inode
+        same_system = known.filesystem == now.filesystem and (now.filesystem != 0 or known.dev == now.dev)
+        return (same_directory and same_system) or self._discoverer.recognizes(self.policy)
 
     def _say_how_it_is(self) -> None:
         if self._replaced:
@@ -108,8 +115,7 @@ class FolderDesk:
         """A directory in use, with nothing of ours missing from it, is the folder from now on."""
         waiting = self._world.ledger.live(WAITING_AT_MOST)
         missing = any(
-            row.folder == self.policy.path and self._world.disk.look(row.folder, row.path) is None
-            for row in waiting
+            row.folder == self.policy.path and not self._discoverer.has(self.policy, row) for row in waiting
         )
         if files and not missing and len(waiting) < WAITING_AT_MOST and self.identity is not None:
             self._world.ledger.accept_root(self.policy.path, self.identity)
@@ -135,7 +141,11 @@ class FolderDesk:
             return self._work()
         except FolderUnavailable as missing:
             self._lose(missing)
-            return Findings()
+        except Transient:  # the ledger is full: nothing was written, so all of it must be seen again
+            self._scan, self._concluding = None, False
+            self._scan_due = self._world.clock.monotonic() + SCAN_PAUSE_S
+            raise
+        return Findings()
 
     def _work(self) -> Findings:
         now = self._world.clock.monotonic()
@@ -144,22 +154,19 @@ class FolderDesk:
                 return Findings()
             self._scan_due = now + self.policy.rescan_s
             self._scan_began = now
-            self._scan = begin_scan(self.policy, self._world)
-        if self._concluding:
-            self._conclude(self._scan)
-            return Findings()
-        last, findings = self._discoverer.advance(self.policy, self._scan)
-        if last:
-            self._concluding = True
-            self._conclude(self._scan)
-        return findings
+            self._scan = begin_scan(self.policy, self._world, replaced=self._replaced)
+        findings = Findings()
+        if not self._concluding:
+            self._concluding, findings = self._discoverer.advance(self.policy, self._scan)
+        return findings + self._conclude(self._scan) if self._concluding else findings
 
-    def _conclude(self, scan: Scan) -> None:
+    def _conclude(self, scan: Scan) -> Findings:
         self.check_root()  # nothing counts as missing if the folder itself went away meanwhile
         if self._scan is not scan:
-            return
-        if not self._replaced and not self._discoverer.conclude(self.policy, scan):
-            return
+            return Findings()
+        finished, findings = self._discoverer.conclude(self.policy, scan)
+        if not finished:
+            return findings
         self._scan, self._concluding = None, False
         self.scans_done += 1
         self.last_scan_at = self._world.clock.now()
@@ -168,13 +175,14 @@ class FolderDesk:
         if self._replaced:
             self._accept_replacement(scan.files)
         self._say_how_it_is()
+        return findings
 
     def look_at(self, paths: Iterable[bytes]) -> Findings:
         """Look at some paths out of turn."""
         if self.identity is None:
             return Findings()
         try:
-            return self._discoverer.look_at(self.policy, paths)
+            return self._discoverer.look_at(self.policy, paths, replaced=self._replaced)
         except FolderUnavailable as missing:
             self._lose(missing)
             return Findings()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from syncd.act.step import Ending, Report
-from syncd.decide.retry import probe_delay
+from syncd.decide.retry import PROBE_FIRST_S, probe_delay
 from syncd.errors import LockedOut, Transient
 from syncd.ports import Clock
 
@@ -76,6 +76,17 @@ class Gate:
             if self._closed is not None and code in {None, self._closed.code}:
                 self._closed = replace(self._closed, until=self._clock.monotonic())
 
+    def passed(self) -> None:
+        """The destination carried a request out: whoever it was, it takes work again."""
+        with self._lock:
+            self._open()
+
+    def nothing_to_do(self) -> None:
+        """No work is left that could be a probe: what is closed to nobody is not worth telling."""
+        with self._lock:
+            if self._probe is None:
+                self._open()
+
     def heard(self, report: Report) -> None:
         """Learn from a visit that ended."""
         with self._lock:
@@ -84,9 +95,16 @@ class Gate:
                 self._probe = None
             if report.ending in {Ending.LOCKED_OUT, Ending.UNREACHABLE}:
                 self._close(report, was_probe=was_probe)
-            elif self._closed is not None and (was_probe or report.ending is Ending.REACHED):
-                log.info("destination_open_again", after=self._closed.code, failures=self._closed.failures)
-                self._closed = None
+            elif report.ending is Ending.REACHED:
+                self._open()
+            elif was_probe and self._closed is not None:  # it learnt nothing: another one, soon
+                self._closed = replace(self._closed, until=self._clock.monotonic() + PROBE_FIRST_S)
+
+    def _open(self) -> None:
+        if self._closed is not None:
+            log.info("destination_open_again", after=self._closed.code, failures=self._closed.failures)
+            self._closed = None
+            self._probe = None
 
     def _close(self, report: Report, *, was_probe: bool) -> None:
         known = self._closed

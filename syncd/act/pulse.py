@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from syncd.model import Condition, Part, Stored, Target
+from syncd.model import Condition, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Clock, ObjectStore
 
 READINGS = 2
@@ -96,21 +97,53 @@ class HeardBody:
 class HeardStore:
     """An object store whose bodies are heard; everything else goes straight through."""
 
-    def __init__(self, store: ObjectStore, pulse: Pulse) -> None:
+    def __init__(self, store: ObjectStore, pulse: Pulse, passed: Callable[[], None] = lambda: None) -> None:
+        """`passed` is called for every body that the store took: the destination works."""
         self._store = store
         self._pulse = pulse
-        self.create = store.create
-        self.list_parts = store.list_parts
-        self.abort = store.abort
-        self.head = store.head
-        self.list_uploads = store.list_uploads
-        self.complete = store.complete
+        self._passed = passed
+
+    def create(self, target: Target) -> str:
+        """As the store does it."""
+        return self._store.create(target)
+
+    def list_parts(self, target: Target, upload_id: str) -> Iterator[Part]:
+        """As the store does it."""
+        return self._store.list_parts(target, upload_id)
+
+    def complete(
+        self,
+        target: Target,
+        upload_id: str,
+        parts: list[Part],
+        *,
+        size: int,
+        checksum: str,
+        condition: Condition,
+    ) -> Stored:
+        """As the store does it."""
+        return self._store.complete(
+            target, upload_id, parts, size=size, checksum=checksum, condition=condition
+        )
+
+    def abort(self, bucket: str, key: str, upload_id: str) -> None:
+        """As the store does it."""
+        self._store.abort(bucket, key, upload_id)
+
+    def head(self, bucket: str, key: str) -> RemoteObject | None:
+        """As the store does it."""
+        return self._store.head(bucket, key)
+
+    def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
+        """As the store does it."""
+        return self._store.list_uploads(bucket, key)
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """As the store does it, heard."""
         name = BodyName(target.token, 0)
         stored = self._store.put(target, HeardBody(body, name, self._pulse), condition)
         self._pulse.arrived(name)
+        self._passed()
         return stored
 
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
@@ -118,4 +151,5 @@ class HeardStore:
         name = BodyName(target.token, number)
         part = self._store.upload_part(target, upload_id, number, HeardBody(body, name, self._pulse))
         self._pulse.arrived(name)
+        self._passed()
         return part

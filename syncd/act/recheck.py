@@ -13,7 +13,7 @@ from syncd.act.body import BLOCK, sum_of_span
 from syncd.act.world import World
 from syncd.decide.plan import spans
 from syncd.decide.states import UPLOAD_BEGUN
-from syncd.errors import Changed, Fatal, SyncdError
+from syncd.errors import Changed, Fatal, LedgerFull, SyncdError
 from syncd.model import (
     AbortLater,
     Algorithm,
@@ -38,7 +38,7 @@ def read_again(identity: int, world: World) -> bool:
         return True
     try:
         world.ledger.commit(_compare(transfer, world))
-    except Fatal:
+    except (Fatal, LedgerFull):
         raise
     except SyncdError as error:
         log.info("read_again_postponed", path=transfer.folder + b"/" + transfer.path, error=str(error))

@@ -26,7 +26,12 @@ def settle_due(world: World, looks: Looks, limit: int) -> int:
         else:
             changes.extend(_look(transfer, folder, world, looks))
     if changes:
-        world.ledger.commit(changes)
+        try:
+            world.ledger.commit(changes)
+        except Transient:
+            for identity in taken:  # settled ones are still `discovered` in the ledger
+                looks.begin(identity, world.clock.monotonic(), PAUSE_S)
+            raise
     return len(taken)
 
 

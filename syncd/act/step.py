@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from syncd.act import dispose, plan, upload, verify
+from syncd.act.recheck import give_up
 from syncd.act.world import World
 from syncd.decide.plan import part_count
 from syncd.decide.retry import file_delay
@@ -21,7 +22,9 @@ from syncd.decide.states import UPLOAD_BEGUN
 from syncd.errors import (
     Changed,
     ChecksumIgnored,
+    Conflict,
     FolderUnavailable,
+    LedgerFull,
     LockedOut,
     Refused,
     RowMoved,
@@ -46,8 +49,10 @@ ACTS: Mapping[State, Act] = {
     State.VERIFIED: dispose.dispose,
 }
 
-ROUNDS = 4
-"""How often one visit may meet something stale before the transfer waits its turn again."""
+ROUNDS = 2
+"""How often one visit may meet something stale: once more with the doubt, then the transfer waits its turn again."""
+
+TOLD_ATTEMPTS = 3
 
 
 class Ending(enum.Enum):
@@ -87,6 +92,8 @@ def visit(identity: int, world: World) -> Report:
             return Report(identity, Ending.TROUBLED)
         except (Changed, Vanished) as stale:
             return _ask_for_a_look(identity, world, stale)
+        except Conflict as conflict:
+            return _postpone(identity, world, Transient(str(conflict)))
         except Stale as stale:
             doubt = stale  # the next round looks before it acts
         except SyncdError as error:
@@ -104,6 +111,10 @@ def _go_on(identity: int, world: World, doubt: Stale | None) -> None:
             moved = _advance(transfer, world, doubt)
         except Stale as stale:
             _answer_stale(transfer, world, stale)
+            raise
+        except (LockedOut, Transient) as error:
+            if doubt is None:
+                _back_to_planned(transfer, world, error)
             raise
         doubt = _doubt_after(transfer, moved, doubt)
         transfer = moved
@@ -126,7 +137,7 @@ def _advance(transfer: Transfer, world: World, doubt: Stale | None) -> Transfer 
     """One act and its record; the transfer as it is then."""
     changes = list(ACTS[transfer.state](transfer, world, doubt))
     if any(isinstance(change, Move) and change.to is State.VERIFIED for change in changes):
-        changes.append(dispose.done(transfer.id, world.clock.now()))
+        changes.append(dispose.done(transfer, world))
     world.ledger.commit(changes)
     after = world.ledger.get(transfer.id)
     if after is not None and after.state is State.DONE:
@@ -157,6 +168,10 @@ def _answer_stale(transfer: Transfer, world: World, stale: Stale) -> None:
     """Record what a stale answer means for the plan. Raises LockedOut for a checksum that was asked for by name."""
     if isinstance(stale, ChecksumIgnored):
         _fall_back(transfer, world, stale)
+    elif isinstance(stale, Conflict):  # S3 wants a new upload, all parts
+        world.ledger.commit(
+            verify.begin_again(transfer, f"another write under the key came between ({stale})")
+        )
     elif isinstance(stale, UploadGone) and transfer.state is State.UPLOADING:
         world.ledger.commit(verify.begin_again(transfer, f"the store no longer has the upload ({stale})"))
 
@@ -182,22 +197,37 @@ def _fall_back(transfer: Transfer, world: World, ignored: ChecksumIgnored) -> No
 
 
 def _ask_for_a_look(identity: int, world: World, stale: Stale) -> Report:
-    """The file is not what we think: the clerk looks at its path and decides."""
+    """The file is not what we think: the clerk looks at its path and decides, if it looks there at all."""
     transfer = world.ledger.get(identity)
     if transfer is not None and transfer.state in ACTS:
-        _wait(transfer, world, 2.0, stale, attempts=transfer.attempts + 1)
-        world.hints.path(transfer.folder, transfer.path)
+        policy = world.folders.get(transfer.folder)
+        if policy is None or not policy.selection.takes(transfer.path):
+            _end_unwatched(transfer, world, stale)
+        else:
+            _wait(
+                transfer, world, file_delay(transfer.attempts + 1, 0.5), stale, attempts=transfer.attempts + 1
+            )
+            world.hints.path(transfer.folder, transfer.path)
     return Report(identity, Ending.TROUBLED)
 
 
+def _end_unwatched(transfer: Transfer, world: World, stale: Stale) -> None:
+    """An open upload of a file that is no longer watched, and no longer the same: it ends here."""
+    to = State.VANISHED if isinstance(stale, Vanished) else State.SUPERSEDED
+    why = f"{stale}; it is no longer watched"
+    world.ledger.commit([*give_up(transfer), Move(id=transfer.id, was=transfer.state, to=to, why=why)])
+
+
 def _give_way(identity: int, world: World, error: SyncdError) -> Report:
-    """Wait, park or pass on, by the kind of failure. Raises the error itself if it is Fatal."""
+    """Wait, park or pass on, by the kind of failure. Raises the error itself if it is Fatal, or the ledger full."""
     match error:
+        case LedgerFull():
+            raise error
         case LockedOut():
-            _back_to_planned(identity, world, error)
+            _to_the_end_of_the_line(identity, world, error)
             return Report(identity, Ending.LOCKED_OUT, error)
         case Transient() if error.unreachable:
-            _back_to_planned(identity, world, error)
+            _to_the_end_of_the_line(identity, world, error)
             return Report(identity, Ending.UNREACHABLE, error)
         case Transient():
             return _postpone(identity, world, error)
@@ -210,12 +240,20 @@ def _give_way(identity: int, world: World, error: SyncdError) -> Report:
             raise error
 
 
-def _back_to_planned(identity: int, world: World, error: SyncdError) -> None:
-    """A Create that was refused or never left us has opened nothing: no doubt remains."""
+def _to_the_end_of_the_line(identity: int, world: World, error: SyncdError) -> None:
+    """It loses no attempt, but the next probe is another file: perhaps this one alone is refused."""
     transfer = world.ledger.get(identity)
-    if transfer is not None and transfer.state is State.CREATING:
+    if transfer is not None and transfer.state in ACTS:
+        sets = Columns(not_before=world.clock.now(), hint=error.hint)
+        world.ledger.commit([Amend(id=identity, was=transfer.state, sets=sets)])
+
+
+def _back_to_planned(transfer: Transfer, world: World, error: LockedOut | Transient) -> None:
+    """A Create that was refused or never left us has opened nothing: no doubt remains."""
+    opened_perhaps = isinstance(error, Transient) and (error.lost or not error.unreachable)
+    if transfer.state is State.CREATING and not opened_perhaps:
         why = f"the upload could not be opened: {error}"
-        world.ledger.commit([Move(id=identity, was=State.CREATING, to=State.PLANNED, why=why)])
+        world.ledger.commit([Move(id=transfer.id, was=State.CREATING, to=State.PLANNED, why=why)])
 
 
 def _postpone(identity: int, world: World, error: Transient) -> Report:
@@ -235,8 +273,10 @@ def _postpone(identity: int, world: World, error: Transient) -> Report:
 
 
 def _wait(transfer: Transfer, world: World, delay: float, error: SyncdError, *, attempts: int) -> None:
+    """Every attempt counts; the story tells the first few, then every tenth."""
     sets = Columns(not_before=world.clock.now() + delay, attempts=attempts, hint=error.hint)
-    world.ledger.commit([Amend(id=transfer.id, was=transfer.state, sets=sets, why=f"waits: {error}")])
+    why = f"waits: {error}" if attempts <= TOLD_ATTEMPTS or attempts % 10 == 0 else None
+    world.ledger.commit([Amend(id=transfer.id, was=transfer.state, sets=sets, why=why)])
 
 
 def _park(identity: int, world: World, error: Refused) -> None:

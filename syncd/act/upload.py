@@ -44,7 +44,7 @@ def create(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[Ch
     if doubt is not None:
         return _clear_up(transfer, world)
     upload_id = world.store.create(target_of(transfer, world))
-    sets = Columns(upload_id=upload_id, attempts=0)
+    sets = Columns(upload_id=upload_id)
     return [Move(id=transfer.id, was=State.CREATING, to=State.UPLOADING, why="the upload is open", sets=sets)]
 
 

@@ -18,7 +18,6 @@ from syncd.decide.plan import part_count, spans
 from syncd.decide.verify import Expected, Finding, examine, proof_by_head, proof_by_put
 from syncd.errors import (
     Changed,
-    Conflict,
     Doubtful,
     LockedOut,
     ObjectExists,
@@ -46,8 +45,8 @@ from syncd.model import (
 )
 from syncd.ports import OpenFile
 
-PARTS_REJECTED_VISITS = 2
-"""After so many fruitless visits a rejected list of parts means a new upload."""
+FRUITLESS_VISITS = 2
+"""After so many a rejected list of parts means a new upload."""
 
 
 def complete(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[Change]:
@@ -56,13 +55,11 @@ def complete(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[
         return _write(transfer, world)
     if isinstance(doubt, Changed | Vanished):
         raise doubt
-    if isinstance(doubt, PartsRejected) and transfer.attempts >= PARTS_REJECTED_VISITS:
+    if isinstance(doubt, PartsRejected) and transfer.attempts >= FRUITLESS_VISITS:
         return begin_again(transfer, f"the store does not take the list of parts ({doubt})")
     if isinstance(doubt, PartsRejected):
         why = f"the store did not take the list of parts ({doubt}): they are compared again"
         return [Move(id=transfer.id, was=State.COMPLETING, to=State.UPLOADING, why=why)]
-    if isinstance(doubt, Conflict):
-        return begin_again(transfer, f"another write under the key came between ({doubt})")
     return _look(transfer, world, doubt)
 
 
@@ -161,6 +158,11 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
             return arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
         case Finding.FOREIGN if found is not None and found.etag != transfer.condition.if_match:
             return _not_ours(transfer, world, found)
+        case Finding.DAMAGED if transfer.attempts > 0:
+            raise Refused(
+                "the store shows other bytes or another checksum than those that were sent, each time",
+                hint="look at the store; destination.checksum: md5 may suit it better",
+            )
         case Finding.DAMAGED if found is not None:
             sets = Columns(condition=Condition(if_match=found.etag))
             return begin_again(transfer, "the object under the key has our token but not our bytes", sets)
@@ -176,14 +178,24 @@ def _absent(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
             code="permission",
             hint="allow s3:GetObject on the device's prefix: HEAD needs it",
         )
-    if isinstance(doubt, ObjectExists):  # our own earlier object is gone: nothing is in the way any more
+    if transfer.condition.if_match is not None and isinstance(doubt, ObjectExists | Doubtful):
+        # Our own earlier object is gone: nothing is in the way any more. Were it only hidden, the store would refuse.
         sets = Columns(condition=Condition(if_none_match=True))
         return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why="the earlier object is gone")]
     if transfer.part_size is None:
-        return _put(transfer, world)
+        return _put_once_more(transfer, world)
     if isinstance(doubt, UploadGone) or _upload_is_gone(transfer, world):
         return begin_again(transfer, "the upload is gone and its object is not there")
     return _close_upload(transfer, world)
+
+
+def _put_once_more(transfer: Transfer, world: World) -> Sequence[Change]:
+    """It is not there, so it is sent again; without its file, all that is known is that nothing was stored."""
+    try:
+        return _put(transfer, world)
+    except Vanished:
+        why = "nothing was stored, and its file is not there"
+        return [Move(id=transfer.id, was=State.COMPLETING, to=State.PLANNED, why=why)]
 
 
 def _upload_is_gone(transfer: Transfer, world: World) -> bool:
@@ -198,11 +210,7 @@ def _upload_is_gone(transfer: Transfer, world: World) -> bool:
 def _not_ours(transfer: Transfer, world: World, found: RemoteObject) -> Sequence[Change]:
     """Another object has the key: an earlier version of this very file may be replaced, nothing else."""
     owner = world.ledger.by_token(found.token) if found.token else None
-    if owner is not None and (owner.folder, owner.path, owner.gone_at) == (
-        transfer.folder,
-        transfer.path,
-        None,
-    ):
+    if owner is not None and _is_earlier_version(owner, transfer):
         why = "the object under the key is an earlier version of this file: it is replaced"
         sets = Columns(condition=Condition(if_match=found.etag))
         return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why=why)]
@@ -210,6 +218,12 @@ def _not_ours(transfer: Transfer, world: World, found: RemoteObject) -> Sequence
         f"another object is already under its key {transfer.key}",
         hint="move that object away or change the key template, then `syncd retry` this file",
     )
+
+
+def _is_earlier_version(owner: Transfer, transfer: Transfer) -> bool:
+    """Whether the object's transfer was of a file that stayed at this path until it changed."""
+    same_place = (owner.folder, owner.path) == (transfer.folder, transfer.path)
+    return same_place and owner.gone_at is None and owner.state is not State.VANISHED
 
 
 def _local_checksum(transfer: Transfer, world: World) -> str | None:

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from syncd.ports import Clock
+
 T = TypeVar("T")
 
 
 class FileThreads:
     """As many visits at once as threads; the rest wait in order."""
 
-    def __init__(self, threads: int, name: str = "file") -> None:
+    def __init__(self, threads: int, clock: Clock, name: str = "file") -> None:
+        self._clock = clock
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
@@ -36,8 +39,9 @@ class FileThreads:
         """Take no more; True when all threads ended in time."""
         for _ in self._threads:
             self._jobs.put(None)
+        until = self._clock.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds / len(self._threads))
+            thread.join(max(until - self._clock.monotonic(), 0.0))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
@@ -53,8 +57,8 @@ class FileThreads:
 class BodyThreads:
     """One buffer per thread, so file data in memory never exceeds threads x buffer."""
 
-    def __init__(self, threads: int, buffer_size: int) -> None:
-        self._pool = FileThreads(threads, name="body")
+    def __init__(self, threads: int, clock: Clock, buffer_size: int) -> None:
+        self._pool = FileThreads(threads, clock, name="body")
         self._local = threading.local()
         self._buffer_size = buffer_size
 

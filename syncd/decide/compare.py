@@ -47,14 +47,12 @@ def compare_open(known: Fingerprint, seen: Fingerprint) -> Verdict:
 
 
 def moved_here(row: Transfer, seen: Fingerprint) -> bool:
-    """Whether a file at a new path is the one of this row, renamed (its ctime changes by that)."""
+    """Whether a file at a new path may be the one of this row, renamed: its ctime changes by that, its device by a reboot.
+
+    It may also be another file that got the inode: where bytes were sent, they are compared before it is believed.
+    """
     known = row.fingerprint
-    return (known.dev, known.inode, known.size, known.mtime_ns) == (
-        seen.dev,
-        seen.inode,
-        seen.size,
-        seen.mtime_ns,
-    )
+    return (known.inode, known.size, known.mtime_ns) == (seen.inode, seen.size, seen.mtime_ns)
 
 
 def begun(row: Transfer) -> bool:

@@ -156,7 +156,7 @@ def ascii_name(path: bytes) -> str:
 
 
 def _refuse_impossible(key: str) -> None:
-    size = len(key.encode("utf-8", "surrogateescape"))
+    size = len(key.encode("utf-8", "surrogatepass"))
     if size > MAX_KEY_BYTES:
         raise Refused(
             f"its key would have {size} bytes, S3 takes {MAX_KEY_BYTES}",

@@ -15,6 +15,7 @@ from support.clock import FakeClock
 from syncd.act.board import Board
 from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
+from syncd.act.pulse import HeardStore, Pulse
 from syncd.act.world import DestinationPolicy, FolderPolicy, World
 from syncd.adapters.disk import LocalDisk, ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger
@@ -172,7 +173,7 @@ def build_house(
         plan=PlanPolicy(part_size=part_size, multipart_threshold=threshold),
         ledger=wrap(real_ledger),
         disk=wrap(disk or LocalDisk()),
-        store=wrap(store),
+        store=HeardStore(wrap(store), Pulse(clock), gate.passed),
         sums=sums or AwsSums(),
         credentials=FixedCredentials(),
         clock=clock,

@@ -70,11 +70,12 @@ class LocalDisk:
             try:
                 # Looking something up in it takes the right to enter it, which opening it does not.
                 status = os.stat(b".", dir_fd=descriptor)
+                filesystem = os.fstatvfs(descriptor).f_fsid
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise root_trouble(error, root) from error
-        return RootIdentity(status.st_dev, status.st_ino)
+        return RootIdentity(status.st_dev, status.st_ino, filesystem)
 
     def scan(
         self,

@@ -132,8 +132,12 @@ def _list(descriptor: int, prefix: bytes, wish: Wish) -> list[_Found]:
 def _leave(levels: list[_Level], root: bytes, top: int) -> None:
     """Go one level up. A root that was removed while we walked has told us nothing about its files."""
     descriptor = levels[-1].descriptor
-    removed = descriptor == top and os.fstat(descriptor).st_nlink == 0
-    os.close(levels.pop().descriptor)
+    try:
+        removed = descriptor == top and os.fstat(descriptor).st_nlink == 0
+    except OSError as error:  # a network mount that went stale meanwhile
+        raise root_trouble(error, root) from error
+    finally:
+        os.close(levels.pop().descriptor)
     if removed:
         raise root_trouble(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), root)
 

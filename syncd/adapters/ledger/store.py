@@ -88,10 +88,11 @@ class SqliteLedger:
 
     def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
         self._execute(
-            "INSERT OR REPLACE INTO folder (path, dev, inode) VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO folder (path, dev, inode, filesystem) VALUES (?, ?, ?, ?)",
             folder,
             wrapped(identity.dev),
             wrapped(identity.inode),
+            wrapped(identity.filesystem),
         )
 
     def remember_checksum_ignored(self, destination: str, at: float) -> None:
@@ -124,22 +125,40 @@ class SqliteLedger:
             limit,
         )
 
-    def due(self, now: float, limit: int, *, busy: Iterable[int] = ()) -> list[Transfer]:
-        queue = f"{_QUEUE} AND id NOT IN ({_numbers(busy)})"
+    def due(
+        self, now: float, limit: int, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+    ) -> list[Transfer]:
+        queue = f"{_QUEUE} AND folder = ? AND id NOT IN ({_numbers(busy)})"
         order = "ORDER BY not_before, id LIMIT ?"
-        # Two searches of the index: one with OR would walk all that wait in between.
-        found = self._many(f"SELECT * {queue} AND not_before <= ? {order}", now, limit)
-        if len(found) < limit:
-            rest = (now + FAR_FUTURE_S, limit - len(found))
-            found += self._many(f"SELECT * {queue} AND not_before > ? {order}", *rest)
-        return found
+        found: list[Transfer] = []
+        for folder in self._queued_folders(without):
+            # Two searches of the index: one with OR would walk all that wait in between.
+            found += self._many(f"SELECT * {queue} AND not_before <= ? {order}", folder, now, limit)
+            far = now + FAR_FUTURE_S
+            found += self._many(f"SELECT * {queue} AND not_before > ? {order}", folder, far, limit)
+        return sorted(found, key=lambda row: (row.not_before, row.id))[:limit]
 
-    def next_due(self, now: float, *, busy: Iterable[int] = ()) -> float | None:
-        queue = f"{_QUEUE} AND id NOT IN ({_numbers(busy)})"
-        if self._query(f"SELECT 1 {queue} AND not_before > ? LIMIT 1", now + FAR_FUTURE_S):
-            return now
-        row = self._query(f"SELECT not_before {queue} ORDER BY not_before LIMIT 1")
-        return float(row[0][0]) if row else None
+    def next_due(
+        self, now: float, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+    ) -> float | None:
+        queue = f"{_QUEUE} AND folder = ? AND id NOT IN ({_numbers(busy)})"
+        times: list[float] = []
+        for folder in self._queued_folders(without):
+            if self._query(f"SELECT 1 {queue} AND not_before > ? LIMIT 1", folder, now + FAR_FUTURE_S):
+                return now
+            row = self._query(f"SELECT not_before {queue} ORDER BY not_before LIMIT 1", folder)
+            times.extend(float(found[0]) for found in row)
+        return min(times, default=None)
+
+    def _queued_folders(self, without: Iterable[bytes]) -> list[bytes]:
+        """The folders that have something in the queue; one step of the index each."""
+        rows = self._query(
+            f"WITH RECURSIVE queued(folder) AS (SELECT min(folder) {_QUEUE} UNION ALL "
+            f"SELECT (SELECT min(folder) {_QUEUE} AND folder > queued.folder) FROM queued "
+            "WHERE queued.folder IS NOT NULL) SELECT folder FROM queued WHERE folder IS NOT NULL"
+        )
+        away = set(without)
+        return [row["folder"] for row in rows if row["folder"] not in away]
 
     def discovered(self, after: int, limit: int) -> list[Transfer]:
         return self._many(
@@ -222,8 +241,8 @@ class SqliteLedger:
         return [AbortLater(bucket=row["bucket"], key=row["key"], upload_id=row["upload_id"]) for row in rows]
 
     def root_identity(self, folder: bytes) -> RootIdentity | None:
-        rows = self._query("SELECT dev, inode FROM folder WHERE path = ?", folder)
-        return RootIdentity(unwrapped(rows[0]["dev"]), unwrapped(rows[0]["inode"])) if rows else None
+        rows = self._query("SELECT dev, inode, filesystem FROM folder WHERE path = ?", folder)
+        return RootIdentity(*(unwrapped(number) for number in rows[0])) if rows else None
 
     def checksum_ignored(self, destination: str) -> bool:
         return bool(self._query("SELECT 1 FROM destination WHERE name = ?", destination))

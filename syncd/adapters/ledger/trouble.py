@@ -6,17 +6,18 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from syncd.errors import LedgerFailure
+from syncd.errors import LedgerFailure, LedgerFull
 
 
 @contextlib.contextmanager
 def translated(subject: str = "the ledger") -> Iterator[None]:
-    """Whatever SQLite raises within becomes LedgerFailure, about the subject."""
+    """Whatever SQLite raises within becomes LedgerFailure about the subject; a full disk, LedgerFull."""
     try:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-        raise LedgerFailure(f"{subject} failed: {error} ({name})", hint=_hint(name)) from error
+        kind = LedgerFull if name.startswith("SQLITE_FULL") else LedgerFailure
+        raise kind(f"{subject} failed: {error} ({name})", hint=_hint(name)) from error
 
 
 def _hint(name: str) -> str | None:

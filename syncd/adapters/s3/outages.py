@@ -34,6 +34,8 @@ _BROKEN_TLS = ("EOF", "BAD_RECORD_MAC", "DECRYPTION_FAILED", "SHUTDOWN", "CLOSE_
 class LostAnswer(Transient):
     """A Transient whose request may have been carried out all the same."""
 
+    lost = True
+
 
 def cause_in(error: BaseException, kind: type[_Kind]) -> _Kind | None:
     """The first of that kind among an exception and all that it wraps (botocore keeps it in `kwargs["error"]`)."""

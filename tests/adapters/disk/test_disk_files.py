@@ -176,7 +176,8 @@ def test_the_root_itself_may_be_a_symlink(disk: LocalDisk, tmp_path: Path) -> No
     assert read_all(disk, alias, b"f") == b"1"
     assert disk.look(alias, b"f") == by_lstat(tmp_path / "real/f")
     status = (tmp_path / "real").stat()
-    assert disk.root(alias) == RootIdentity(status.st_dev, status.st_ino)
+    filesystem = os.statvfs(tmp_path / "real").f_fsid
+    assert disk.root(alias) == RootIdentity(status.st_dev, status.st_ino, filesystem)
 
 
 def test_the_identity_of_a_root_tells_a_replaced_directory(disk: LocalDisk, tmp_path: Path) -> None:

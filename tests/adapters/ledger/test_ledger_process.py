@@ -17,7 +17,7 @@ from support.clock import FakeClock
 from support.scribe import FOLDER, Scribe, fingerprint
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
-from syncd.errors import LedgerFailure, LedgerHeld, RowMoved
+from syncd.errors import LedgerFailure, LedgerFull, LedgerHeld, RowMoved
 from syncd.model import Amend, Columns, Discover, Part, State
 
 OPEN_AND_WAIT = """
@@ -182,7 +182,7 @@ def test_a_full_disk_is_a_failure_with_a_hint_and_nothing_half_written(
     pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     many = [Discover(folder=FOLDER, path=b"%d" % n, fingerprint=fingerprint(), why="x") for n in range(2000)]
-    with pytest.raises(LedgerFailure, match="full") as full:
+    with pytest.raises(LedgerFull, match="full") as full:
         ledger.commit(many)
     assert "free space" in (full.value.hint or "")
     assert ledger.counts().pending == 1

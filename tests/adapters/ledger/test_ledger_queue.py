@@ -137,7 +137,10 @@ QUESTIONS: dict[str, tuple[Callable[[SqliteLedger], Any], str]] = {
     "get": (lambda ledger: ledger.get(500), "SEARCH transfer USING INTEGER PRIMARY KEY"),
     "parts": (lambda ledger: ledger.parts(500), "SEARCH part USING PRIMARY KEY"),
 }
-WALKS_IN_ORDER = "SCAN transfer USING INDEX due"  # next_due asks for the first entry of the index
+WALKS_IN_ORDER = (
+    "SCAN transfer USING INDEX due",  # next_due asks for the first entry of the index
+    "SCAN queued",  # the few folders that have something in the queue
+)
 
 
 @pytest.mark.parametrize(("ask", "plan"), QUESTIONS.values(), ids=QUESTIONS.keys())
@@ -150,7 +153,7 @@ def test_every_question_is_answered_by_the_index_that_was_made_for_it(
     ledger._connection.set_trace_callback(None)
     steps = [row[3] for sql in asked for row in raw(f"EXPLAIN QUERY PLAN {sql}")]
     assert any(plan in step for step in steps), steps
-    assert not [step for step in steps if step.startswith("SCAN") and step != WALKS_IN_ORDER]
+    assert not [step for step in steps if step.startswith("SCAN") and step not in WALKS_IN_ORDER]
 
 
 def test_a_queue_of_a_hundred_thousand_that_all_wait_costs_no_walk(ledger: SqliteLedger, raw: Raw) -> None:

@@ -55,7 +55,7 @@ CREATE UNIQUE INDEX one_live_transfer_per_key ON transfer (bucket, key)
     WHERE state IN ('planned', 'creating', 'uploading', 'completing', 'verified');
 
 -- The queue is this index.
-CREATE INDEX due ON transfer (not_before, id)
+CREATE INDEX due ON transfer (folder, not_before, id)
     WHERE parked_reason IS NULL AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing', 'verified');
 
 CREATE INDEX live ON transfer (id) WHERE state NOT IN ('done', 'superseded', 'vanished');
@@ -106,9 +106,10 @@ CREATE TABLE abort_queue (
 
 -- Which directory a folder's path led to when we last accepted it.
 CREATE TABLE folder (
-    path  BLOB    PRIMARY KEY,
-    dev   INTEGER NOT NULL,
-    inode INTEGER NOT NULL
+    path       BLOB    PRIMARY KEY,
+    dev        INTEGER NOT NULL,
+    inode      INTEGER NOT NULL,
+    filesystem INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What a destination (endpoint and bucket) has turned out not to do.
