@@ -53,6 +53,17 @@ def test_help_and_version_load_nothing_heavy() -> None:
     assert f"syncd {__version__}" in told.stdout
 
 
+@pytest.mark.parametrize(
+    ("target", "code", "told"),
+    [("> /dev/full", 1, "the answer could not be written: No space left on device"), (">&-", 0, "")],
+)
+def test_an_answer_that_nobody_can_take_is_no_surprise(target: str, code: int, told: str) -> None:
+    command = f"{sys.executable} -m syncd run --help {target}"
+    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert ended.stderr.strip() == (f"syncd: {told}" if told else "")
+
+
 @pytest.mark.parametrize("name", group.VERBS)
 def test_each_verb_has_one_sentence_and_it_is_the_first_of_its_own_help(
     name: str, capsys: pytest.CaptureFixture[str]

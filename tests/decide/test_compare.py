@@ -76,9 +76,9 @@ def test_an_open_transfer_is_judged_by_the_stricter_identity(state: State) -> No
         assert (compare_open(KNOWN, seen(differs)) is SAME) is (not differs)
 
 
-def test_a_renamed_file_is_the_same_but_for_its_ctime() -> None:
+def test_a_renamed_file_is_the_same_but_for_its_ctime_and_perhaps_its_device() -> None:
     for differs in DIFFERENCES:
-        assert moved_here(row(State.DONE), seen(differs)) is (set(differs) <= {"ctime_ns"})
+        assert moved_here(row(State.DONE), seen(differs)) is (set(differs) <= {"ctime_ns", "dev"})
 
 
 @pytest.mark.parametrize("state", list(State))
