@@ -8,6 +8,7 @@ progress   bars, on a terminal only
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 
@@ -29,7 +30,8 @@ def _told(verb: Callable[[], object]) -> int:
     """What the verb answered as an exit code, after telling what went wrong on stderr."""
     try:
         code = verb()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed by the caller, `>&-`
+            sys.stdout.flush()
     except click.ClickException as wrong:
         wrong.show()
         return wrong.exit_code
@@ -40,6 +42,8 @@ def _told(verb: Callable[[], object]) -> int:
         return 1
     except SyncdError as error:
         return _tell(error)
+    except OSError as error:
+        return _tell_unwritten(error) if error.errno == errno.ENOSPC else _tell_unexpected(error)
     except Exception as failure:  # noqa: BLE001 - the last door: a sentence instead of a traceback
         return _tell_unexpected(failure)
     return code if isinstance(code, int) else 0
@@ -52,6 +56,13 @@ def _tell(error: SyncdError) -> int:
     for line in lines:
         click.echo(plain(line), err=True)
     return error.exit_code if isinstance(error, Fatal) else 1
+
+
+def _tell_unwritten(error: OSError) -> int:
+    """Whoever keeps state has translated a full disk before; what is left is the disk that stdout goes to."""
+    _let_go_of_stdout()
+    click.echo(f"syncd: the answer could not be written: {error.strerror}", err=True)
+    return 1
 
 
 def _tell_unexpected(failure: Exception) -> int:
