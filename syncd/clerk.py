@@ -72,6 +72,7 @@ class Clerk:
         self._read_again: dict[int, None] = {}
         self._reading: int | None = None
         self._full = False
+        self._fresh = True
         self._janitor_at = 0.0
         self._janitor_busy = False
         self.looks = Looks()
@@ -111,6 +112,9 @@ class Clerk:
         self._full = True
 
     def _round(self) -> float:
+        if self._fresh:
+            self._world.ledger.forget_waits()
+            self._fresh = False
         self._read_mail()  # first of all: it takes the knock away, and what comes later knocks again
         self._hear_reports()
         self._tend_watcher()

@@ -331,7 +331,8 @@ class OnceRun:
             return _with_hint(f"the destination takes nothing: {closed.text}", closed.hint)
         story = self._ledger.history(row.folder, row.path, 1)
         why = story[-1].why.removeprefix("waits: ") if story else "no more is known"
-        return f"it is {row.state}, not done: {why}"
+        how_far = "finished and queued" if row.state in _NOT_BEGUN else f"on its way ({row.state})"
+        return f"it is {how_far}, but not done: {why}"
 
     def _left_chores(self) -> Iterator[LeftOver]:
         if self._reading_now():

@@ -15,22 +15,36 @@ from syncd.model import Algorithm
 
 def folder_policies(config: Config) -> dict[bytes, FolderPolicy]:
     """Every watched folder by its path."""
-    return {policy.path: policy for policy in map(folder_policy, config.folders)}
+    own = own_files(config)
+    return {policy.path: policy for policy in (folder_policy(folder, own) for folder in config.folders)}
 
 
-def folder_policy(folder: Folder) -> FolderPolicy:
-    """One folder's section as the steps see it."""
+def folder_policy(folder: Folder, own: frozenset[bytes] = frozenset()) -> FolderPolicy:
+    """One folder's section as the steps see it; files of our `own` in it are never taken."""
+    root = os.fsencode(folder.path)
+    inside = frozenset(path.removeprefix(root + b"/") for path in own if path.startswith(root + b"/"))
     return FolderPolicy(
-        path=os.fsencode(folder.path),
+        path=root,
         name=folder.name,
         template=parse(folder.key),
-        selection=Selection(include=folder.include, exclude=folder.exclude, recursive=folder.recursive),
+        selection=Selection(
+            include=folder.include, exclude=folder.exclude, recursive=folder.recursive, never=inside
+        ),
         settle=SettlePolicy(
             quiet_s=folder.complete_when.quiet.total_seconds(),
             check_writer=folder.complete_when.not_open != "off",
             marker=folder.complete_when.marker,
         ),
         rescan_s=folder.rescan.total_seconds(),
+    )
+
+
+def own_files(config: Config) -> frozenset[bytes]:
+    """The ledger with what SQLite keeps beside it, and the token: they must not go up with the recordings."""
+    ledger = os.fsencode(config.state)
+    beside = (b"", b"-wal", b"-shm", b".lock")
+    return frozenset(
+        {*(ledger + suffix for suffix in beside), os.fsencode(config.credentials.api.token_file)}
     )
 
 

@@ -298,6 +298,10 @@ class Ledger(Protocol):
         """Transfers to take up now, oldest due first, without those in `busy` and without the folders in `without`."""
         ...
 
+    def forget_waits(self) -> None:
+        """What was put off without having failed is due again: the configuration may have changed."""
+        ...
+
     def next_due(
         self, now: float, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
     ) -> float | None:

@@ -100,11 +100,14 @@ def _condition(transfer: Transfer, world: World, bucket: str, key: str) -> Condi
     kept = (holder.folder, holder.path) == (transfer.folder, transfer.path) and holder.gone_at is None
     if not kept:
         other = (holder.folder + b"/" + holder.path).decode("utf-8", "backslashreplace")
-        raise Refused(
-            f"its key {key} already holds what was {other}",
-            hint="put {mtime:%Y-%m-%dT%H%M%S} into the key template so that a reused name makes a new key",
-        )
+        raise Refused(f"its key {key} already holds what was {other}", hint=_key_hint(transfer, holder))
     return Condition(if_match=holder.etag)
+
+
+def _key_hint(transfer: Transfer, holder: Transfer) -> str:
+    if (holder.folder, holder.path) == (transfer.folder, transfer.path):
+        return "put {mtime:%Y-%m-%dT%H%M%S} into the key template so that a reused name makes a new key"
+    return "put {folder}/{path} into the key template so that no two files share a key"
 
 
 def target_of(transfer: Transfer, world: World) -> Target:

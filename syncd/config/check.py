@@ -145,13 +145,13 @@ def _state(path: Path) -> Iterator[Finding]:
 
 
 def _kept_inside_folders(config: Config, surroundings: Surroundings) -> Iterator[Finding]:
-    """Our own files in a watched folder would be uploaded like any other."""
+    """Our own files in a watched folder are never uploaded, but whoever works in that folder meets them."""
     private = {"state": config.state, "credentials.api.token_file": config.credentials.api.token_file}
     for where, path in private.items():
         real = Path(surroundings.real_path(str(path)))
         for index, folder in enumerate(config.folders):
             if real.is_relative_to(surroundings.real_path(str(folder.path))):
-                text = f"lies inside folders[{index}].path: it would be uploaded unless excluded"
+                text = f"lies inside folders[{index}].path, where others work"
                 yield Finding("warning", where, text, "keep it outside the watched folders")
 
 

@@ -15,11 +15,12 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The patterns of one folder."""
+    """The patterns of one folder. `never`: paths of syncd's own that happen to lie in it (ledger, token)."""
 
     include: tuple[str, ...] = ("**",)
     exclude: tuple[str, ...] = (".*", "*.tmp", "*.part", "*.partial", "*~")
     recursive: bool = True
+    never: frozenset[bytes] = frozenset()
 
     def takes(self, path: bytes) -> bool:
         """Whether the file at this relative path is meant."""
@@ -31,6 +32,8 @@ class Selection:
 
     def exclusion(self, path: bytes) -> str | None:
         """Why a file is not meant, as half a sentence; None if it is."""
+        if path in self.never:
+            return "it is a file of syncd's own"
         text = _text(path)
         components = text.split("/")
         if len(components) > 1 and not self.recursive:

@@ -283,3 +283,23 @@ def test_a_subtree_that_cannot_be_read_is_told_and_the_rest_goes_on(
     house.run()
     assert len(store.writes) == 2
     house.world.ledger.close()
+
+
+def test_a_file_that_is_wanted_again_after_a_restart_does_not_wait(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    state = tmp_path / "state" / "state.db"
+    first = build_house(root, state, store)
+    first.world.stop.set()
+    (root / "film").write_bytes(b"abc")
+    for _ in range(10):
+        first.tick()
+    first.world.ledger.close()
+    second = build_house(root, state, store, clock=first.clock, selection=Selection(exclude=("film",)))
+    ticks(second, 30.0)
+    assert second.row("film").not_before > second.clock.now()
+    second.world.ledger.close()
+    third = build_house(root, state, store, clock=second.clock)
+    third.run()
+    assert len(store.writes) == 1
+    third.world.ledger.close()

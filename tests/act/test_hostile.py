@@ -352,15 +352,20 @@ def test_a_full_ledger_disk_is_waited_out_at_any_moment(
 
 
 def test_one_key_that_is_denied_does_not_stop_the_others(house: House, root: Path, store: Troubled) -> None:
-    for name in ("bad", "good 1", "good 2"):
-        (root / name).write_bytes(SMALL)
+    """Alone it locks the destination; files that come later must be probes too."""
+    (root / "bad").write_bytes(SMALL)
     store.before = lambda operation, arguments: (
         LockedOut("403", code="permission")
         if operation == "put" and arguments[0].key.endswith("bad")
         else None
     )
+    pass_time(house, 30.0)
+    assert house.gate.closed() is not None
+    for number in range(3):
+        (root / f"good {number}").write_bytes(SMALL)
+    house.rescan()
     pass_time(house, 300.0)
-    assert len(store.writes) == 2
+    assert len(store.writes) == 3
     assert house.row("bad").parked_reason is None
 
 

@@ -264,7 +264,7 @@ def test_files_that_come_later_and_arrive_do_not_prolong_patience_with_one_that_
         night.house.clerk.folders[0].scan_soon("one more")  # type: ignore[union-attr]
 
     run = night.begin(patience=40.0).go(meanwhile=one_more)
-    assert run.left() == {"stuck": "it is completing, not done: try later"}
+    assert run.left() == {"stuck": "it is on its way (completing), but not done: try later"}
     assert 40.0 <= run.took < 45.0
     assert len(night.objects()) > 10
 
@@ -297,7 +297,7 @@ def test_a_link_that_never_gets_any_further_is_given_up(night: Night) -> None:
     night.store.reach = itertools.repeat(4)
     run = night.begin(patience=6.0).go()
     assert 6.0 <= run.took < 10.0
-    assert run.left() == {"a": "it is completing, not done: the link fell"}
+    assert run.left() == {"a": "it is on its way (completing), but not done: the link fell"}
 
 
 def test_a_folder_that_is_not_there_is_waited_for_as_long_as_patience_lasts_and_then_named(

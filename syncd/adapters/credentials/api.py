@@ -111,7 +111,8 @@ class CredentialApi:
             return Transient(f"{self.source} did not answer in {self._timeout:g} s", unreachable=True)
         if isinstance(trouble, OSError):
             what = trouble.strerror or str(trouble)
-            return Transient(f"cannot reach {self.source}: {what}", unreachable=True)
+            hint = "is it up, and is credentials.api.url right?"
+            return Transient(f"cannot reach {self.source}: {what}", hint=hint, unreachable=True)
         return Transient(f"{self.source} does not speak proper HTTP ({type(trouble).__name__})")
 
     def _tls_trouble(self, trouble: ssl.SSLError) -> LockedOut:

@@ -86,6 +86,14 @@ class SqliteLedger:
             "UPDATE abort_queue SET not_before = ? WHERE upload_id = ?", not_before, upload.upload_id
         )
 
+    def forget_waits(self) -> None:
+        now = self._clock.now()
+        waits = f"{_QUEUE} AND state IN ('settled', 'planned') AND attempts = 0 AND not_before > ?"
+        if self._query(f"SELECT 1 {waits} LIMIT 1", now):
+            self._execute(
+                f"UPDATE transfer SET not_before = 0, hint = NULL WHERE id IN (SELECT id {waits})", now
+            )
+
     def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
         self._execute(
             "INSERT OR REPLACE INTO folder (path, dev, inode, filesystem) VALUES (?, ?, ?, ?)",
