@@ -16,18 +16,6 @@ from syncd.model import Blind, Entry, Fingerprint, RootIdentity, State
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    place = tmp_path / "inbox"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def house(tmp_path: Path, root: Path, store: FakeStore) -> Iterator[House]:
     made = build_house(root, tmp_path / "state" / "state.db", store, quiet_s=2.0)
     yield made

@@ -84,13 +84,6 @@ def disk() -> Relabelled:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    place = tmp_path / "inbox"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def house(tmp_path: Path, root: Path, store: Troubled, disk: Relabelled) -> Iterator[House]:
     made = build_house(root, tmp_path / "state" / "state.db", store, disk=disk)
     yield made

@@ -17,25 +17,6 @@ from syncd.model import Algorithm, Entry, Fingerprint, State
 SUMMED = (Algorithm.SHA256, Algorithm.MD5, Algorithm.CRC32, Algorithm.CRC32C)
 
 
-@pytest.fixture
-def store() -> FakeStore:
-    return FakeStore()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    place = tmp_path / "inbox"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
-def house(tmp_path: Path, root: Path, store: FakeStore) -> Iterator[House]:
-    made = build_house(root, tmp_path / "state" / "state.db", store)
-    yield made
-    made.world.ledger.close()
-
-
 def object_of(store: FakeStore, name: str) -> bytes:
     return store.objects[BUCKET, f"cam/inbox/{name}"].data
 

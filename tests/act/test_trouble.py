@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +68,6 @@ class Scripted(FakeStore):
 @pytest.fixture
 def store() -> Scripted:
     return Scripted()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    place = tmp_path / "inbox"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
-def house(tmp_path: Path, root: Path, store: Scripted) -> Iterator[House]:
-    made = build_house(root, tmp_path / "state" / "state.db", store)
-    yield made
-    made.world.ledger.close()
 
 
 SMALL, LARGE = b"abc", b"abcdefghijklm"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
+from support.fake_store import FakeStore, Kept
 
 from syncd.adapters.s3.answers import FIELD
 from syncd.adapters.s3.client import Clients, Settings
@@ -63,7 +66,7 @@ class Destination:
     """A store under test, and the server behind it as its administrator sees it."""
 
     name: str
-    store: S3Store
+    store: S3Store | FakeStore
     admin: object
     deviations: dict[str, tuple[type[BaseException], str]]
     assume: Callable[[str], S3Store] | None = None
@@ -179,7 +182,41 @@ def moto() -> Iterator[Destination]:
     server.stop()
 
 
+@dataclass
+class FakeAdmin:
+    """What the tests do as the fake's administrator."""
+
+    fake: FakeStore
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, io.BytesIO]:  # noqa: N803 - as boto3 calls them
+        return {"Body": io.BytesIO(self.fake.objects[Bucket, Key].data)}
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, object]:  # noqa: N803
+        kept = self.fake.objects[Bucket, Key]
+        return {"ContentType": kept.content_type, "Metadata": kept.metadata}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
+        etag = f'"{hashlib.md5(Body).hexdigest()}"'
+        self.fake.objects[Bucket, Key] = Kept(Body, etag, {}, Algorithm.NONE, "", None)
+
+
+@pytest.fixture(scope="session")
+def fake() -> Destination:
+    """The store in memory that sweeps of thousands of trials run on: no rumour, but held to the same contract."""
+    store = FakeStore(buckets={BUCKET})
+    return Destination(
+        "fake", store, FakeAdmin(store), {"the time of an upload": (AssertionError, "2000000000")}
+    )
+
+
 @pytest.fixture(params=["strict", "moto"])
+def served(request: pytest.FixtureRequest) -> Destination:
+    """One behind HTTP, where answers come in pages."""
+    found: Destination = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["strict", "moto", "fake"])
 def destination(request: pytest.FixtureRequest) -> Destination:
     found: Destination = request.getfixturevalue(request.param)
     return found

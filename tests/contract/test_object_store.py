@@ -222,20 +222,20 @@ def test_parts_may_come_in_any_order_and_are_listed_by_number(destination: Desti
     assert [p.number for p in destination.store.list_parts(target, upload_id)] == [1, 2, 3]
 
 
-def test_parts_are_listed_over_all_pages(destination: Destination) -> None:
-    target, upload_id, _ = begin(destination, [b"%05d" % n for n in range(7)])
-    paged = S3Store(destination.store._clients, page=3)
+def test_parts_are_listed_over_all_pages(served: Destination) -> None:
+    target, upload_id, _ = begin(served, [b"%05d" % n for n in range(7)])
+    paged = S3Store(served.store._clients, page=3)
     assert [part.number for part in paged.list_parts(target, upload_id)] == list(range(1, 8))
     with pytest.raises(UploadGone):
         list(paged.list_parts(target, "never-was"))
 
 
-def test_uploads_are_listed_over_all_pages(destination: Destination) -> None:
-    target = destination.target()
-    begun = {destination.store.create(target) for _ in range(5)}
-    destination.store.create(dataclasses.replace(target, key=f"{target.key}.more"))
-    paged = S3Store(destination.store._clients, page=2)
-    with destination.clause("uploads over pages"):
+def test_uploads_are_listed_over_all_pages(served: Destination) -> None:
+    target = served.target()
+    begun = {served.store.create(target) for _ in range(5)}
+    served.store.create(dataclasses.replace(target, key=f"{target.key}.more"))
+    paged = S3Store(served.store._clients, page=2)
+    with served.clause("uploads over pages"):
         assert {upload for upload, _ in paged.list_uploads(target.bucket, target.key)} == begun
 
 

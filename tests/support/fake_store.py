@@ -10,9 +10,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from syncd.adapters.s3.sums import AwsSums
-from syncd.errors import Doubtful, ObjectExists, PartsRejected, Transient, UploadGone
+from syncd.errors import (
+    Doubtful,
+    LockedOut,
+    ObjectExists,
+    PartsRejected,
+    SyncdError,
+    Transient,
+    UploadGone,
+)
 from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
 from syncd.ports import Body
+
+TOKEN = "syncd-upload"
 
 
 @dataclass
@@ -22,6 +32,7 @@ class Kept:
     metadata: dict[str, str]
     algorithm: Algorithm
     checksum: str
+    content_type: str | None = None
 
 
 @dataclass
@@ -31,7 +42,10 @@ class Upload:
 
 
 class FakeStore:
-    def __init__(self, min_part_size: int = 5, *, may_list_uploads: bool = True) -> None:
+    def __init__(
+        self, min_part_size: int = 5, *, may_list_uploads: bool = True, buckets: set[str] | None = None
+    ) -> None:
+        self.buckets = buckets  # None: any
         self.min_part_size = min_part_size
         self.may_list_uploads = may_list_uploads
         self.objects: dict[tuple[str, str], Kept] = {}
@@ -45,13 +59,13 @@ class FakeStore:
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         data = read(body)
+        self._check_bucket(target.bucket)
         self._check_sum(target.algorithm, data, body.checksum)
-        self._check_condition(target, condition)
+        self._check_condition(target, condition, missing=ObjectExists("404 NoSuchKey"))
         etag = f'"{hashlib.md5(data).hexdigest()}"'
         checksum = self._sums.whole(target.algorithm, [(body.checksum, len(data))], multipart=False)
         self._keep(target, data, etag, checksum)
-        echoed = None if target.algorithm in {Algorithm.MD5, Algorithm.NONE} else checksum
-        return Stored(etag=etag, checksum=echoed)
+        return Stored(etag=etag, checksum=_echoed(target, checksum))
 
     def create(self, target: Target) -> str:
         self._ids += 1
@@ -64,8 +78,8 @@ class FakeStore:
         upload = self._upload(upload_id)
         self.part_bodies.append((upload_id, number, len(data)))
         self._check_sum(target.algorithm, data, body.checksum)
-        echoed = None if target.algorithm in {Algorithm.MD5, Algorithm.NONE} else body.checksum
-        part = Part(number=number, size=len(data), etag=f'"{hashlib.md5(data).hexdigest()}"', checksum=echoed)
+        etag = f'"{hashlib.md5(data).hexdigest()}"'
+        part = Part(number=number, size=len(data), etag=etag, checksum=_echoed(target, body.checksum))
         upload.parts[number] = (data, part)
         self.after_part(number)
         return part
@@ -85,20 +99,27 @@ class FakeStore:
         condition: Condition,
     ) -> Stored:
         if upload_id in self.completed:  # S3 answers a repeat as it answered the first
-            return Stored(etag=self.objects[self.completed[upload_id]].etag)
+            kept = self.objects[self.completed[upload_id]]
+            return Stored(etag=kept.etag, checksum=_echoed(target, kept.checksum))
         upload = self._upload(upload_id)
-        self._check_condition(target, condition)
+        self._check_condition(target, condition, missing=Doubtful("404 NoSuchKey"))
         data = self._assemble(upload, parts)
         if len(data) != size:
-            raise Transient("MpuObjectSize differs")
+            raise PartsRejected("MpuObjectSize differs")
         digests = b"".join(hashlib.md5(upload.parts[part.number][0]).digest() for part in parts)
         sums = [(self._sum(target.algorithm, upload.parts[part.number][0]), part.size) for part in parts]
-        if target.algorithm is not Algorithm.NONE:
-            assert self._sums.whole(target.algorithm, sums, multipart=True) == checksum
+        full = target.algorithm in {
+            Algorithm.CRC64NVME,
+            Algorithm.CRC32,
+            Algorithm.CRC32C,
+        }  # sent with Complete
+        if full and self._sums.whole(target.algorithm, sums, multipart=True) != checksum:
+            raise PartsRejected("BadDigest")
         self._keep(target, data, f'"{hashlib.md5(digests).hexdigest()}-{len(parts)}"', checksum)
         del self.uploads[upload_id]
         self.completed[upload_id] = (target.bucket, target.key)
-        return Stored(etag=self.objects[target.bucket, target.key].etag)
+        kept = self.objects[target.bucket, target.key]
+        return Stored(etag=kept.etag, checksum=_echoed(target, checksum))
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
         self.uploads.pop(upload_id, None)
@@ -109,7 +130,7 @@ class FakeStore:
             return None
         shown = {} if kept.algorithm in {Algorithm.MD5, Algorithm.NONE} else {kept.algorithm: kept.checksum}
         return RemoteObject(
-            etag=kept.etag, size=len(kept.data), token=kept.metadata.get("syncd-upload"), checksums=shown
+            etag=kept.etag, size=len(kept.data), token=kept.metadata.get(TOKEN), checksums=shown
         )
 
     def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
@@ -126,18 +147,29 @@ class FakeStore:
 
     def _keep(self, target: Target, data: bytes, etag: str, checksum: str) -> None:
         self.objects[target.bucket, target.key] = Kept(
-            data, etag, dict(target.metadata), target.algorithm, checksum
+            data,
+            etag,
+            {**target.metadata, TOKEN: target.token},
+            target.algorithm,
+            checksum,
+            target.content_type,
         )
         self.writes.append((target.key, target.token))
 
-    def _check_condition(self, target: Target, condition: Condition) -> None:
+    def _check_bucket(self, bucket: str) -> None:
+        if self.buckets is not None and bucket not in self.buckets:
+            raise LockedOut("NoSuchBucket", code="bucket", hint=f"there is no bucket {bucket}")
+
+    def _check_condition(self, target: Target, condition: Condition, *, missing: SyncdError) -> None:
         there = self.objects.get((target.bucket, target.key))
         if condition.if_none_match and there is not None:
             raise ObjectExists("412")
         if condition.if_match is not None and (there is None or there.etag != condition.if_match):
-            raise ObjectExists("412") if there is not None else Doubtful("404 NoSuchKey")
+            raise ObjectExists("412") if there is not None else missing
 
     def _assemble(self, upload: Upload, parts: list[Part]) -> bytes:
+        if not parts:
+            raise PartsRejected("MalformedXML")
         data = b""
         for position, part in enumerate(parts, 1):
             if part.number != position or part.number not in upload.parts:
@@ -160,10 +192,15 @@ class FakeStore:
             raise Transient("BadDigest")
 
 
+def _echoed(target: Target, checksum: str) -> str | None:
+    return None if target.algorithm in {Algorithm.MD5, Algorithm.NONE} else checksum
+
+
 def read(body: Body) -> bytes:
     """All bytes of a body, the way a connection takes them."""
-    data = b""
+    data = bytearray()
+    block = 7 if body.size < 1000 else 1 << 20  # small ones in many pieces, large ones in little time
     while len(data) < body.size:
-        data += bytes(body.read_at(len(data), 7))
+        data += body.read_at(len(data), block)
     body.sent(len(data))
-    return data
+    return bytes(data)
