@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncd import __version__
 from syncd.act.board import Board
@@ -30,19 +31,21 @@ from syncd.config.model import Config
 from syncd.console.facts import CredentialFacts
 from syncd.console.server import ControlServer
 from syncd.daemon import Daemon
-from syncd.decide.plan import PlanPolicy
 from syncd.errors import LockedOut
 from syncd.inside import Inside, Live, Scene
 from syncd.model import CredentialSet
-from syncd.policies import credential_source, destination_policy, folder_policies
+from syncd.policies import credential_source, destination_policy, folder_policies, plan_policy
 from syncd.ports import Clock, Watcher
+
+if TYPE_CHECKING:  # botocore comes in only when the destination is opened
+    from syncd.adapters.s3.retrying import RetryingStore
+    from syncd.adapters.s3.sums import AwsSums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything that was built, for those who look in."""
+    """What was built, for those who look in."""
 
-    config: Config
     clock: Clock
     world: World
     ledger: SqliteLedger
@@ -51,9 +54,7 @@ class App:
     clerk: Clerk
     mailbox: Mailbox
     pulse: Pulse
-    inside: Inside
     daemon: Daemon
-    started_at: float
 
 
 def build(config: Config, clock: Clock | None = None) -> App:
@@ -64,66 +65,55 @@ def build(config: Config, clock: Clock | None = None) -> App:
     clock = clock or SystemClock()
     os.umask(0o077)
     ignore_lease_signals()
-    stop, mailbox = threading.Event(), Mailbox()
-    gate, pulse = Gate(clock, random.random), Pulse(clock)
     with ExitStack() as unwind:
         ledger = open_ledger(Path(config.state), clock)
         unwind.callback(ledger.close)
-        keeper = _keeper(config, clock, mailbox, gate)
-        store, sums = open_store(
-            credentials=keeper,
-            clock=clock,
-            stop=stop,
-            region=config.destination.region,
-            endpoint_url=config.destination.endpoint_url,
-            addressing_style=config.destination.addressing_style,
-            ca_file=None if config.destination.ca_file is None else str(config.destination.ca_file),
-            connect_timeout=config.upload.connect_timeout.total_seconds(),
-            read_timeout=config.upload.read_timeout.total_seconds(),
-            connections=config.upload.files + config.upload.parts + 2,
-        )
-        unwind.callback(store.close)
-        bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
-        files = FileThreads(config.upload.files, clock)
-        watcher = _watcher(config, mailbox, clock)
-        world = World(
-            device=config.device,
-            folders=folder_policies(config),
-            destination=destination_policy(config),
-            plan=PlanPolicy(
-                part_size=config.upload.part_size, multipart_threshold=config.upload.multipart_threshold
-            ),
-            ledger=ledger,
-            disk=LocalDisk(),
-            store=HeardStore(store, pulse, gate.passed),
-            sums=sums,
-            credentials=keeper,
-            clock=clock,
-            bodies=bodies,
-            bodies_at_once=config.upload.parts,
-            board=Board(clock),
-            hints=mailbox,
-            token=lambda: secrets.token_hex(16),
-            chance=random.random,
-            stop=stop,
-        )
-        clerk = Clerk(
-            world, files=files, files_at_once=config.upload.files, mailbox=mailbox, gate=gate, watcher=watcher
-        )
-        inside = Inside(_scene(config, world, _live(clerk, gate, mailbox, keeper, world, clock.now())))
-        console = ControlServer(config.socket, inside)
-        daemon = Daemon(
-            clerk=clerk,
-            mailbox=mailbox,
-            stop=stop,
-            clock=clock,
-            pools=(files, bodies),  # visits end when their bodies have
-            starters=(console.start, keeper.start),
-            closers=(console.stop, keeper.stop, watcher.close, store.close, ledger.close),
-        )
+        app = _assemble(config, clock, ledger)
         unwind.pop_all()
+    return app
+
+
+def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
+    mailbox, gate, pulse, stop = Mailbox(), Gate(clock, random.random), Pulse(clock), threading.Event()
+    keeper = _keeper(config, clock, mailbox, gate)
+    store, sums = _destination(config, clock, keeper, stop)
+    bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
+    files = FileThreads(config.upload.files, clock)
+    watcher = _watcher(config, mailbox, clock)
+    world = World(
+        device=config.device,
+        folders=folder_policies(config),
+        destination=destination_policy(config),
+        plan=plan_policy(config),
+        ledger=ledger,
+        disk=LocalDisk(),
+        store=HeardStore(store, pulse, gate.passed),
+        sums=sums,
+        credentials=keeper,
+        clock=clock,
+        bodies=bodies,
+        bodies_at_once=config.upload.parts,
+        board=Board(clock),
+        hints=mailbox,
+        token=lambda: secrets.token_hex(16),
+        chance=random.random,
+        stop=stop,
+    )
+    clerk = Clerk(
+        world, files=files, files_at_once=config.upload.files, mailbox=mailbox, gate=gate, watcher=watcher
+    )
+    inside = Inside(_scene(config, world, _live(clerk, gate, mailbox, keeper, world, clock.now())))
+    console = ControlServer(config.socket, inside)
+    daemon = Daemon(
+        clerk=clerk,
+        mailbox=mailbox,
+        stop=stop,
+        clock=clock,
+        pools=(files, bodies),  # visits end when their bodies have
+        starters=(console.start, keeper.start),
+        closers=(console.stop, keeper.stop, watcher.close, store.close, ledger.close),
+    )
     return App(
-        config=config,
         clock=clock,
         world=world,
         ledger=ledger,
@@ -132,9 +122,25 @@ def build(config: Config, clock: Clock | None = None) -> App:
         clerk=clerk,
         mailbox=mailbox,
         pulse=pulse,
-        inside=inside,
         daemon=daemon,
-        started_at=clock.now(),
+    )
+
+
+def _destination(
+    config: Config, clock: Clock, keeper: CredentialKeeper, stop: threading.Event
+) -> tuple[RetryingStore, AwsSums]:
+    where, upload = config.destination, config.upload
+    return open_store(
+        credentials=keeper,
+        clock=clock,
+        stop=stop,
+        region=where.region,
+        endpoint_url=where.endpoint_url,
+        addressing_style=where.addressing_style,
+        ca_file=None if where.ca_file is None else str(where.ca_file),
+        connect_timeout=upload.connect_timeout.total_seconds(),
+        read_timeout=upload.read_timeout.total_seconds(),
+        connections=upload.files + upload.parts + 2,
     )
 
 

@@ -160,7 +160,8 @@ class Clerk:
         if now >= self._tend_at:
             for desk in self.folders:
                 desk.check_root()
-            self._watcher.tend({desk.policy.path: desk.identity for desk in self.folders})
+            watched = [desk for desk in self.folders if desk.policy.watched]
+            self._watcher.tend({desk.policy.path: desk.identity for desk in watched})
             self._tend_at = now + IDLE_S
 
     # -- handing out

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from syncd.act.world import DestinationPolicy, FolderPolicy
 from syncd.config.model import Config, Folder
 from syncd.decide.keys import parse
+from syncd.decide.plan import PlanPolicy
 from syncd.decide.select import Selection
 from syncd.decide.settle import SettlePolicy
 from syncd.model import Algorithm
@@ -36,6 +37,7 @@ def folder_policy(folder: Folder, own: frozenset[bytes] = frozenset()) -> Folder
             marker=folder.complete_when.marker,
         ),
         rescan_s=folder.rescan.total_seconds(),
+        watched=folder.watch != "poll",
     )
 
 
@@ -56,6 +58,13 @@ def destination_policy(config: Config) -> DestinationPolicy:
         prefix=config.destination.prefix,
         checksum=None if named == "auto" else Algorithm(named),
         endpoint=config.destination.endpoint_url or "aws",
+    )
+
+
+def plan_policy(config: Config) -> PlanPolicy:
+    """How files are cut."""
+    return PlanPolicy(
+        part_size=config.upload.part_size, multipart_threshold=config.upload.multipart_threshold
     )
 
 

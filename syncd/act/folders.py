@@ -52,7 +52,7 @@ class FolderDesk:
     @property
     def watch(self) -> str:
         """`inotify`, `poll` or `degraded`."""
-        return self._watcher.state(self.policy.path)
+        return self._watcher.state(self.policy.path) if self.policy.watched else "poll"
 
     def is_there(self) -> bool:
         """Whether its files can be read now."""

@@ -40,6 +40,7 @@ class FolderPolicy:
     selection: Selection = field(default_factory=Selection)
     settle: SettlePolicy = field(default_factory=SettlePolicy)
     rescan_s: float = 300.0
+    watched: bool = True  # False: scans only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -101,3 +102,18 @@ def test_other_bytes_under_the_same_size_and_time_are_sent(tmp_path: Path) -> No
         os.utime(film, ns=(status.st_atime_ns, status.st_mtime_ns))
         rig.wait(lambda: rig.store.read("cam/inbox/film") == noise(1000, 2), what="the new version")
         assert rig.stop() == 0
+
+
+def test_a_folder_that_is_only_polled_says_so_beside_one_that_is_watched(tmp_path: Path) -> None:
+    with Rig(tmp_path, watch="poll") as rig:
+        (tmp_path / "other").mkdir()
+        extra = f"  - {{path: {tmp_path}/other, complete_when: {{quiet: 0s}}}}\nupload:"
+        rig.config.write_text(rig.config.read_text().replace("upload:", extra))
+        rig.start()
+        (tmp_path / "other" / "film").write_bytes(b"abc")
+        rig.wait(lambda: rig.arrived() == 1, what="the object")
+        folders = json.loads(rig.run("status", "--json").stdout)["folders"]
+        assert {folder["name"]: folder["watch"] for folder in folders} == {
+            "inbox": "poll",
+            "other": "inotify",
+        }
