@@ -1,0 +1,40 @@
+"""What the pages say is what the program does: states, commands, verbs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from syncd.cli.group import VERBS
+from syncd.model import State
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_picture_of_a_files_life_shows_every_state() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text("utf-8")
+    picture = re.search(r"## A file's life\n\n```\n(.*?)```", page, re.DOTALL)
+    assert picture is not None
+    for state in State:
+        assert re.search(rf"\b{state}\b", picture[1]), f"{state} is not in the picture"
+
+
+def test_the_readme_names_every_verb_and_no_other() -> None:
+    table = set(re.findall(r"^\| `syncd ([a-z-]+)", README, re.MULTILINE))
+    assert table == set(VERBS)
+
+
+def test_what_make_does_stands_in_the_readme_for_those_without_make() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for line in ("-m venv .venv", ".venv/bin/syncd demo", ".venv/bin/pytest", ".venv/bin/mypy"):
+        assert line in makefile
+        assert line in README
+    for extra in ("--editable .", "--editable '.[dev]'"):
+        assert extra in makefile
+        assert extra in README
+
+
+def test_the_example_configuration_is_named_where_an_operator_looks() -> None:
+    assert (ROOT / "config.example.yaml").is_file()
+    assert "config.example.yaml" in README
