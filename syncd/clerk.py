@@ -71,7 +71,7 @@ class Clerk:
         self._when_free: dict[int, set[tuple[bytes, bytes]]] = {}
         self._read_again: dict[int, None] = {}
         self._reading: int | None = None
-        self._full = False
+        self._full_until = 0.0
         self._fresh = True
         self._janitor_at = 0.0
         self._janitor_busy = False
@@ -102,14 +102,16 @@ class Clerk:
             pause = self._round()
         except LedgerFull as full:
             self._say_full(full)
-            return IDLE_S
-        self._full = False
-        return pause
+        return IDLE_S if self._is_full() else pause
 
     def _say_full(self, full: LedgerFull) -> None:
-        if not self._full:
+        """Nothing is handed out for a while: what cannot be recorded is better not done."""
+        if not self._is_full():
             log.error("ledger_full", error=str(full), hint=full.hint)
-        self._full = True
+        self._full_until = self._world.clock.monotonic() + IDLE_S
+
+    def _is_full(self) -> bool:
+        return self._world.clock.monotonic() < self._full_until
 
     def _round(self) -> float:
         if self._fresh:
@@ -167,7 +169,7 @@ class Clerk:
     # -- handing out
 
     def _hand_out(self) -> bool:
-        if self._world.stop.is_set():
+        if self._world.stop.is_set() or self._is_full():
             return False
         self._hand_out_reading()
         room = self._gate.room(self._slots * 2 - len(self.busy()))
@@ -175,17 +177,12 @@ class Clerk:
             return False
         ledger, now = self._world.ledger, self._world.clock.now()
         due = ledger.due(now, room, busy=self.busy(), without=self._away())
-        unwanted = {transfer.id: why for transfer in due if (why := self._unwanted(transfer)) is not None}
-        if unwanted:
-            ledger.commit(
-                [
-                    self._put_off(transfer, unwanted[transfer.id])
-                    for transfer in due
-                    if transfer.id in unwanted
-                ]
-            )
+        put_off = [amend for transfer in due if (amend := self._put_off(transfer)) is not None]
+        if put_off:
+            ledger.commit(put_off)
+        not_now = {amend.id for amend in put_off}
         for transfer in due:
-            if transfer.id not in unwanted:
+            if transfer.id not in not_now:
                 self._gate.started(transfer.id)
                 self._start(transfer.id, partial(visit, transfer.id, self._world))
         if not due and self._nothing_waits():
@@ -210,8 +207,11 @@ class Clerk:
             return "its folder is no longer watched"
         return desk.policy.selection.exclusion(transfer.path)
 
-    def _put_off(self, transfer: Transfer, why: str) -> Amend:
-        """It waits, so that it does not stand in the way of others."""
+    def _put_off(self, transfer: Transfer) -> Amend | None:
+        """What is not wanted waits, so that it does not stand in the way of others."""
+        why = self._unwanted(transfer)
+        if why is None:
+            return None
         sets = Columns(not_before=self._world.clock.now() + NOT_WANTED_S, hint=why)
         return Amend(id=transfer.id, was=transfer.state, sets=sets)
 
