@@ -167,18 +167,21 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
             sets = Columns(condition=Condition(if_match=found.etag))
             return begin_again(transfer, "the object under the key has our token but not our bytes", sets)
         case _:
-            return _absent(transfer, world, doubt)
+            return _absent(transfer, world, doubt, nothing=found is None)
 
 
-def _absent(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
-    """Our write is not there, as far as HEAD may tell: is the upload still open?"""
+def _absent(transfer: Transfer, world: World, doubt: Stale, *, nothing: bool) -> Sequence[Change]:
+    """Our write is not there, as far as HEAD may tell: is the upload still open?
+
+    `nothing`: there is no object at all, or none for our eyes; else our own earlier one is still in its place.
+    """
     if isinstance(doubt, ObjectExists) and transfer.condition.if_none_match:
         raise LockedOut(
             f"an object is under {transfer.key}, but we may not look whose it is",
             code="permission",
             hint="allow s3:GetObject on the device's prefix: HEAD needs it",
         )
-    if transfer.condition.if_match is not None and isinstance(doubt, ObjectExists | Doubtful):
+    if nothing and transfer.condition.if_match is not None and isinstance(doubt, ObjectExists | Doubtful):
         # Our own earlier object is gone: nothing is in the way any more. Were it only hidden, the store would refuse.
         sets = Columns(condition=Condition(if_none_match=True))
         return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why="the earlier object is gone")]

@@ -277,6 +277,24 @@ def test_a_changed_file_replaces_its_own_object(house: House, store: Scripted, r
     assert len(store.writes) == 2
 
 
+def test_a_new_version_whose_put_was_lost_on_the_way_there_is_sent_once_more_only(
+    house: House, store: Scripted, root: Path
+) -> None:
+    (root / "film").write_bytes(SMALL)
+    house.run()
+    (root / "film").write_bytes(b"the next")
+    store.script["put"] = [Doubtful("answer lost")]
+    house.rescan()
+    house.run()
+    assert store.objects[BUCKET, "cam/inbox/film"].data == b"the next"
+    assert not [line for line in story(house, "film") if "gone" in line]
+
+
+def story(house: House, name: str) -> list[str]:
+    folder = next(iter(house.world.folders))
+    return [line.why for line in house.world.ledger.history(folder, name.encode())]
+
+
 def test_a_reused_name_after_deletion_is_parked_with_the_hint(
     house: House, store: Scripted, root: Path
 ) -> None:
