@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 
-from syncd.decide.states import UPLOAD_BEGUN
 from syncd.model import Fingerprint, State, Transfer
 
 
@@ -53,8 +52,3 @@ def moved_here(row: Transfer, seen: Fingerprint) -> bool:
     """
     known = row.fingerprint
     return (known.inode, known.size, known.mtime_ns) == (seen.inode, seen.size, seen.mtime_ns)
-
-
-def begun(row: Transfer) -> bool:
-    """Whether bytes of it may be at the destination."""
-    return row.state in UPLOAD_BEGUN

@@ -15,7 +15,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.COMPLETING: frozenset(
         {State.VERIFIED, State.UPLOADING, State.PLANNED, State.SUPERSEDED, State.VANISHED}
     ),
-    State.VERIFIED: frozenset({State.DONE}),
+    State.VERIFIED: frozenset({State.DONE, State.SUPERSEDED}),
     State.DONE: frozenset({State.SUPERSEDED}),
     State.SUPERSEDED: frozenset(),
     State.VANISHED: frozenset(),
@@ -23,9 +23,6 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 ENDED = frozenset({State.DONE, State.SUPERSEDED, State.VANISHED})
 LIVE = frozenset(State) - ENDED
-PENDING = LIVE
-"""Everything before done: what `status` counts as pending when it is not parked."""
-
 UPLOAD_BEGUN = frozenset({State.CREATING, State.UPLOADING, State.COMPLETING})
 """Bytes may be at the destination already: the plan is kept, the file must stay the same."""
 

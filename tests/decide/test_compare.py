@@ -7,7 +7,7 @@ from itertools import chain, combinations
 
 import pytest
 
-from syncd.decide.compare import Verdict, begun, compare, compare_open, moved_here
+from syncd.decide.compare import Verdict, compare, compare_open, moved_here
 from syncd.model import Fingerprint, State, Transfer
 
 NUMBERS = ("dev", "inode", "size", "mtime_ns", "ctime_ns")
@@ -79,8 +79,3 @@ def test_an_open_transfer_is_judged_by_the_stricter_identity(state: State) -> No
 def test_a_renamed_file_is_the_same_but_for_its_ctime_and_perhaps_its_device() -> None:
     for differs in DIFFERENCES:
         assert moved_here(row(State.DONE), seen(differs)) is (set(differs) <= {"ctime_ns", "dev"})
-
-
-@pytest.mark.parametrize("state", list(State))
-def test_bytes_may_be_there_from_the_intent_to_create_to_the_proof(state: State) -> None:
-    assert begun(row(state)) is (state in {State.CREATING, State.UPLOADING, State.COMPLETING})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.decide.states import ENDED, LIVE, MOVES, PENDING, UPLOAD_BEGUN, allowed
+from syncd.decide.states import ENDED, LIVE, MOVES, UPLOAD_BEGUN, allowed
 from syncd.model import State
 
 MAIN_ROAD = [
@@ -36,7 +36,6 @@ def test_the_table_speaks_of_every_state() -> None:
     assert set(MOVES) == set(State)
     assert set(State) == LIVE | ENDED
     assert not LIVE & ENDED
-    assert PENDING == LIVE
     assert UPLOAD_BEGUN < LIVE
 
 

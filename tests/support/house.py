@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,9 +25,9 @@ from syncd.clerk import Clerk
 from syncd.decide.keys import parse
 from syncd.decide.plan import PlanPolicy
 from syncd.decide.settle import SettlePolicy
-from syncd.decide.states import ENDED
+from syncd.decide.states import ENDED, allowed
 from syncd.errors import SyncdError
-from syncd.model import Algorithm, CredentialSet, State, Transfer
+from syncd.model import Algorithm, Change, CredentialSet, Move, State, Transfer
 
 T = TypeVar("T")
 
@@ -41,6 +41,19 @@ def computable(algorithm: Algorithm) -> bool:
     except SyncdError:
         return False
     return True
+
+
+def hold_to_the_picture(ledger: SqliteLedger) -> None:
+    """Every move of every test must be an arrow of the picture in `decide.states`."""
+    commit = ledger.commit
+
+    def checked(changes: Sequence[Change]) -> list[int]:
+        for change in changes:
+            if isinstance(change, Move):
+                assert allowed(change.was, change.to), f"no arrow leads from {change.was} to {change.to}"
+        return commit(changes)
+
+    ledger.commit = checked  # type: ignore[method-assign]
 
 
 class SerialFiles:
@@ -163,6 +176,7 @@ def build_house(
         **folder_options,
     )
     real_ledger: SqliteLedger = ledger or open_ledger(state, clock)
+    hold_to_the_picture(real_ledger)
     world = World(
         device="cam",
         folders={
