@@ -2,7 +2,7 @@
 # PY may name another Python, 3.11 or newer.
 PY ?= python3
 
-.PHONY: demo test check format clean
+.PHONY: demo test check torture format clean
 
 demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
 	.venv/bin/syncd demo $(ARGS)
@@ -14,6 +14,9 @@ check: .venv/.developing  ## style, types, tests
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/pytest $(ARGS)
+
+torture: .venv/.developing  ## the long proof: ARGS=--ci for CI's smaller set, ARGS="--seed N" for the same run again
+	.venv/bin/python tests/torture/run.py $(ARGS)
 
 format: .venv/.developing
 	.venv/bin/ruff check --fix . ; .venv/bin/ruff format .

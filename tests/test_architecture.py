@@ -197,7 +197,10 @@ def test_every_module_says_what_it_is_for() -> None:
     assert [module for module, tree in modules().items() if not ast.get_docstring(tree)] == []
 
 
-OF_THEIR_OWN = {"support", "contract", "crash", "e2e", "faults", "systemd", "browser", "bench"}
+OF_THEIR_OWN = {
+    *("support", "contract", "crash", "e2e", "faults", "torture", "schedules", "clock"),
+    *("systemd", "browser", "bench"),
+}
 
 
 def test_the_tests_mirror_the_house() -> None:

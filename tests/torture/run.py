@@ -1,0 +1,76 @@
+"""`make torture`: the long proof, and its one last line of counts.
+
+Runs what is marked `torture` (and what is marked `sweep`, which the default suite runs too) under one seed. `--ci` is
+CI's smaller set, `--seed N` goes through the same run again, anything else goes to pytest as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+# ruff: noqa: T201 - a program: what it prints is for the one who started it
+
+TESTS = Path(__file__).parent.parent
+TIMEOUT = {"ci": "600", "full": "7200"}
+
+
+class Failures:
+    """Counts what failed in whichever phase, workers included."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.names.add(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.names.add(report.nodeid)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--ci", action="store_true", help="the smaller set")
+    parser.add_argument("--seed", type=int, default=None, help="go through this run again")
+    chosen, others = parser.parse_known_args(arguments)
+    size, seed = (
+        "ci" if chosen.ci else "full",
+        secrets.randbelow(10**9) if chosen.seed is None else chosen.seed,
+    )
+    with tempfile.TemporaryDirectory() as place:
+        tally = Path(place) / "tally"
+        tally.touch()
+        os.environ |= {"SYNCD_TORTURE": size, "SYNCD_SEED": str(seed), "SYNCD_TALLY": str(tally)}
+        return run(size, seed, tally, others)
+
+
+def run(size: str, seed: int, tally: Path, others: list[str]) -> int:
+    print(f"torture: the {size} set, seed {seed}", flush=True)
+    began, failures = time.monotonic(), Failures()
+    options = ["-m", "torture or sweep", f"--timeout={TIMEOUT[size]}", f"--hypothesis-seed={seed}"]
+    where = [] if any(not each.startswith("-") for each in others) else [str(TESTS)]
+    code = pytest.main([*options, *others, *where], plugins=[failures])
+    sys.path.insert(0, str(TESTS))
+    from support.tally import counted
+
+    sums = counted(tally)
+    failed = max(len(failures.names), int(code != pytest.ExitCode.OK))
+    minutes = (time.monotonic() - began) / 60
+    print(
+        f"torture: {sums['trials']} trials, {sums['kills']} kills, {sums['schedules']} schedules, "
+        f"{failed} failures, seed {seed}, {minutes:.1f} min"
+    )
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
