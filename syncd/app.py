@@ -25,6 +25,7 @@ from syncd.adapters.disk import LocalDisk, ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.adapters.pools import BodyThreads, FileThreads
 from syncd.adapters.s3 import open_store
+from syncd.adapters.server_time import LearntTime
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
 from syncd.clerk import Clerk
 from syncd.config.model import Config
@@ -35,7 +36,7 @@ from syncd.errors import LockedOut
 from syncd.inside import Inside, Live, Scene
 from syncd.model import CredentialSet
 from syncd.policies import credential_source, destination_policy, folder_policies, plan_policy
-from syncd.ports import Clock, Watcher
+from syncd.ports import Clock, ServerTime, Watcher
 
 if TYPE_CHECKING:  # botocore comes in only when the destination is opened
     from syncd.adapters.s3.retrying import RetryingStore
@@ -75,8 +76,9 @@ def build(config: Config, clock: Clock | None = None) -> App:
 
 def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
     mailbox, gate, pulse, stop = Mailbox(), Gate(clock, random.random), Pulse(clock), threading.Event()
-    keeper = _keeper(config, clock, mailbox, gate)
-    store, sums = _destination(config, clock, keeper, stop)
+    server_time = LearntTime(clock)
+    keeper = _keeper(config, clock, server_time, mailbox, gate)
+    store, sums = _destination(config, clock, server_time, keeper, stop)
     bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
     files = FileThreads(config.upload.files, clock)
     watcher = _watcher(config, mailbox, clock)
@@ -102,7 +104,8 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
     clerk = Clerk(
         world, files=files, files_at_once=config.upload.files, mailbox=mailbox, gate=gate, watcher=watcher
     )
-    inside = Inside(_scene(config, world, _live(clerk, gate, mailbox, keeper, world, clock.now())))
+    live = _live(clerk, gate, mailbox, keeper, server_time, world)
+    inside = Inside(_scene(config, world, live))
     console = ControlServer(config.socket, inside)
     daemon = Daemon(
         clerk=clerk,
@@ -127,13 +130,14 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
 
 
 def _destination(
-    config: Config, clock: Clock, keeper: CredentialKeeper, stop: threading.Event
+    config: Config, clock: Clock, server_time: ServerTime, keeper: CredentialKeeper, stop: threading.Event
 ) -> tuple[RetryingStore, AwsSums]:
     where, upload = config.destination, config.upload
     return open_store(
         credentials=keeper,
         clock=clock,
         stop=stop,
+        server_time=server_time,
         region=where.region,
         endpoint_url=where.endpoint_url,
         addressing_style=where.addressing_style,
@@ -144,7 +148,9 @@ def _destination(
     )
 
 
-def _keeper(config: Config, clock: Clock, mailbox: Mailbox, gate: Gate) -> CredentialKeeper:
+def _keeper(
+    config: Config, clock: Clock, server_time: ServerTime, mailbox: Mailbox, gate: Gate
+) -> CredentialKeeper:
     def changed() -> None:
         gate.probe_now("credentials")
         mailbox.wake()
@@ -159,6 +165,7 @@ def _keeper(config: Config, clock: Clock, mailbox: Mailbox, gate: Gate) -> Crede
         renew_before=api.renew_before.total_seconds(),
         clock=clock,
         on_change=changed,
+        server_time=server_time,
     )
 
 
@@ -178,7 +185,12 @@ def _scene(config: Config, world: World, live: Live) -> Scene:
 
 
 def _live(
-    clerk: Clerk, gate: Gate, mailbox: Mailbox, keeper: CredentialKeeper, world: World, started_at: float
+    clerk: Clerk,
+    gate: Gate,
+    mailbox: Mailbox,
+    keeper: CredentialKeeper,
+    server_time: ServerTime,
+    world: World,
 ) -> Live:
     def bucket() -> str | None:
         try:
@@ -191,13 +203,13 @@ def _live(
         gate=gate,
         board=world.board,
         mailbox=mailbox,
-        credentials=lambda: _credential_facts(keeper),
+        credentials=lambda: _credential_facts(keeper, server_time),
         bucket=bucket,
-        started_at=started_at,
+        started_at=world.clock.now(),
     )
 
 
-def _credential_facts(keeper: CredentialKeeper) -> CredentialFacts:
+def _credential_facts(keeper: CredentialKeeper, server_time: ServerTime) -> CredentialFacts:
     known = keeper.snapshot()
     return CredentialFacts(
         source=known.source,
@@ -207,7 +219,7 @@ def _credential_facts(keeper: CredentialKeeper) -> CredentialFacts:
         failure=known.failure,
         hint=known.hint,
         since=known.since,
-        clock_offset_s=known.clock_offset_s,
+        clock_offset_s=server_time.offset(),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from syncd.model import (
     AbortLater,
@@ -49,6 +49,26 @@ class Clock(Protocol):
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait until the event is set (True) or the seconds are over (False)."""
+        ...
+
+
+TimeSource = Literal["api", "s3"]
+"""Whose answer told the time."""
+
+
+class ServerTime(Protocol):
+    """What time it is where requests are judged. Our own clock may be hours off, and may jump."""
+
+    def heard(self, date: float, *, source: TimeSource, asked_at: float) -> None:
+        """An answer just came with this `Date`; its question went out at `asked_at` by boottime. Never raises."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch as the server counts them; the wall clock until it proved to be wrong."""
+        ...
+
+    def offset(self) -> float | None:
+        """Seconds by which our wall clock is ahead of the server's now; None until something was heard."""
         ...
 
 

@@ -23,7 +23,7 @@ from syncd.errors import LockedOut, SyncdError, Transient
 
 if TYPE_CHECKING:
     from syncd.model import CredentialSet
-    from syncd.ports import Clock
+    from syncd.ports import Clock, ServerTime
 
 _LONGEST_RETRY_AFTER = 15 * 60.0
 _OK, _TIMEOUT, _TOO_EARLY, _TOO_MANY = 200, 408, 425, 429
@@ -33,15 +33,10 @@ _WRONG_PLACE = "a captive portal in between, or a wrong credentials.api.url: red
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What one fetch brought. `lifetime` in seconds by the server's own clock where it told the time.
-
-    `server_ahead`: seconds by which the server's clock is ahead of ours; None, like `server_date`, where it did not.
-    """
+    """What one fetch brought. `lifetime` in seconds by the server's own clock where it told the time."""
 
     credentials: CredentialSet
     lifetime: float
-    server_ahead: float | None
-    server_date: float | None
 
 
 class CredentialApi:
@@ -56,14 +51,16 @@ class CredentialApi:
         ca_file: str | Path | None = None,
         timeout: float = 30.0,
         clock: Clock,
+        server_time: ServerTime | None = None,
     ) -> None:
-        """`timeout`: seconds for a whole fetch. Raises ConfigError for an address that must not get the token."""
+        """`timeout`: seconds for a whole fetch; `server_time` learns from the answers. Raises ConfigError for an address that must not get the token."""
         self._endpoint = read_endpoint(url)
         self._body = json.dumps({"device": device}).encode()
         self._token_file = TokenFile(Path(token_file))
         self._ca_file = None if ca_file is None else Path(ca_file)
         self._timeout = timeout
         self._clock = clock
+        self._server_time = server_time
 
     @property
     def source(self) -> str:
@@ -77,12 +74,23 @@ class CredentialApi:
     def fetch(self) -> Fetched:
         """Ask once. Raises Transient (wait) or LockedOut (`credentials`, `tls`: a person must look)."""
         token = self._token_file.read()
-        asked_at = self._clock.now()
+        asked_at = self._clock.boottime()
         answer = self._ask(token)
-        heard_at = self._clock.now()
         if answer.status != _OK:
-            raise self._fault(answer, heard_at)
-        return self._fetched(answer, asked_at, heard_at)
+            raise self._fault(answer, self._now())
+        fetched = self._fetched(answer)
+        self._learn(answer, asked_at)
+        return fetched
+
+    def _now(self) -> float:
+        """The best that is known while an answer does not tell the time."""
+        return self._clock.now() if self._server_time is None else self._server_time.now()
+
+    def _learn(self, answer: Answer, asked_at: float) -> None:
+        """Only from an answer that proved to be the API's own."""
+        date = read_http_date(answer.headers.get("date"))
+        if date is not None and self._server_time is not None:
+            self._server_time.heard(date, source="api", asked_at=asked_at)
 
     def _ask(self, token: str) -> Answer:
         context = trust(self._ca_file, self.source) if self._endpoint.tls else None
@@ -141,23 +149,21 @@ class CredentialApi:
             hint = "the API does not accept this token for this device: check token_file and device"
         return LockedOut(message, code="credentials", hint=hint, retry_after=wish)
 
-    def _fetched(self, answer: Answer, asked_at: float, heard_at: float) -> Fetched:
+    def _fetched(self, answer: Answer) -> Fetched:
         if answer.flaw:
             raise Transient(f"the answer of {self.source} {answer.flaw}", hint=_WRONG_PLACE)
         if "html" in answer.headers.get("content-type", "").lower():
             raise Transient(f"{self.source} answered with a web page", hint=_WRONG_PLACE)
         credentials = read_credentials(answer.body)
         date = read_http_date(answer.headers.get("date"))
-        lifetime = (credentials.expires_at or 0.0) - (heard_at if date is None else date)
+        lifetime = (credentials.expires_at or 0.0) - (self._now() if date is None else date)
         if lifetime <= 0:
             raise Transient(
                 f"{self.source} handed out credentials that expired {-lifetime:.0f} s ago",
                 hint="it hands out an old set, or its clock is wrong"
                 + ("; it sent no Date, so this machine's clock was believed" if date is None else ""),
             )
-        # A Date is cut to the second, and belongs to some moment between asking and hearing.
-        ahead = None if date is None else date + 0.5 - (asked_at + heard_at) / 2
-        return Fetched(credentials=credentials, lifetime=lifetime, server_ahead=ahead, server_date=date)
+        return Fetched(credentials=credentials, lifetime=lifetime)
 
 
 def fetch_once(

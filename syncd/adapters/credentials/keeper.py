@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from syncd.model import CredentialSet
-    from syncd.ports import Clock
+    from syncd.ports import Clock, ServerTime
 
 log = structlog.get_logger()
 
@@ -34,14 +34,13 @@ _LONGEST_BACKOFF = 60.0
 _REFUSED_PAUSE = 60.0
 _LONGEST_LOOK = 60.0  # waiting does not count suspend, ageing does: look often enough to notice
 _SHORT_LIFE = 15.0
-_LARGE_OFFSET = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialStatus:
     """What the status document says: times in seconds since the epoch, `expires_at` by the issuer's clock.
 
-    `clock_offset_s` is ours minus the server's. `failure`, `hint`, `since` belong to the failures after the last success.
+    `failure`, `hint`, `since` belong to the failures after the last success.
     """
 
     source: str
@@ -51,7 +50,6 @@ class CredentialStatus:
     failure: str | None
     hint: str | None
     since: float | None
-    clock_offset_s: float | None
     renewals: int
     calls: int
 
@@ -86,7 +84,6 @@ class _View:
     held: _Held | None = None
     previous: CredentialSet | None = None
     failure: _Failure | None = None
-    clock_offset: float | None = None
     renewals: int = 0
     calls: int = 0
 
@@ -102,10 +99,17 @@ def open_keeper(
     clock: Clock,
     on_change: Callable[[], None],
     jitter: Callable[[], float] = random.random,
+    server_time: ServerTime | None = None,
 ) -> CredentialKeeper:
     """A keeper for the API at the address, not yet started. Raises ConfigError for an address that must not be."""
     api = CredentialApi(
-        url=url, device=device, token_file=token_file, ca_file=ca_file, timeout=timeout, clock=clock
+        url=url,
+        device=device,
+        token_file=token_file,
+        ca_file=ca_file,
+        timeout=timeout,
+        clock=clock,
+        server_time=server_time,
     )
     return CredentialKeeper(
         fetch=api.fetch,
@@ -217,7 +221,6 @@ class CredentialKeeper:
             failure=failure.text if failure else None,
             hint=failure.hint if failure else None,
             since=failure.since if failure else None,
-            clock_offset_s=view.clock_offset,
             renewals=view.renewals,
             calls=view.calls,
         )
@@ -285,7 +288,6 @@ class CredentialKeeper:
         lead = min(self._renew_before, life / 3) * (1 + self._jitter() / 10)
         self._barred_until = self._clock.boottime() + _FLOOR
         self._try_at = max(began + life - lead, self._barred_until)
-        offset = fetched.server_ahead
         self._view = replace(
             view,
             held=_Held(
@@ -296,7 +298,6 @@ class CredentialKeeper:
             ),
             previous=held.credentials if held is not None else None,
             failure=None,
-            clock_offset=view.clock_offset if offset is None else -offset,
             renewals=view.renewals + 1,
         )
         self._log_success(fetched)
@@ -359,8 +360,6 @@ class CredentialKeeper:
         )
         if fetched.lifetime < _SHORT_LIFE:
             log.warning("credentials_short_lived", lifetime_s=round(fetched.lifetime, 1))
-        if fetched.server_ahead is not None and abs(fetched.server_ahead) > _LARGE_OFFSET:
-            log.warning("clock_offset_large", clock_offset_s=round(-fetched.server_ahead))
 
     def _log_failure(self) -> None:
         """Only of the thread's own calls: a forced one raises. The same again is for those who debug."""

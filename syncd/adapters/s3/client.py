@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import botocore.auth
 import botocore.session
 from botocore.config import Config
 from botocore.configprovider import (
@@ -27,15 +26,11 @@ from botocore.credentials import CredentialProvider, CredentialResolver, ReadOnl
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.loaders import Loader
 
+from syncd.adapters.s3.timing import SIGNER, Timing
 from syncd.errors import LockedOut
 from syncd.ports import Credentials
 
 _DEFAULT_REGION = "us-east-1"
-
-# botocore's own signer under a name of ours: with awscrt installed, the name "s3v4" means awscrt's signer, which reads
-# a body to be signed 4,096 bytes at a time through Python (half of all CPU) and insists on that size.
-_SIGNER = "syncd-s3v4"
-botocore.auth.AUTH_TYPE_MAPS[_SIGNER] = botocore.auth.S3SigV4Auth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +95,11 @@ def _constant_defaults() -> dict[str, ConstantProvider]:
 class Clients:
     """The client for the region of the moment, built when first needed, shared by all threads."""
 
-    def __init__(self, settings: Settings, credentials: Credentials) -> None:
+    def __init__(self, settings: Settings, credentials: Credentials, timing: Timing | None = None) -> None:
+        """`timing` None: signed by the local clock, whatever the answers say."""
         self.settings = settings
         self._credentials = credentials
+        self._timing = timing
         self._lock = threading.Lock()
         self._by_region: dict[str, Any] = {}
 
@@ -118,7 +115,7 @@ class Clients:
             return client
         with self._lock:
             if region not in self._by_region:
-                self._by_region[region] = _build(self.settings, region, self._credentials)
+                self._by_region[region] = self._build(region)
             return self._by_region[region]
 
     def close(self) -> None:
@@ -128,6 +125,12 @@ class Clients:
             self._by_region.clear()
         for client in clients:
             client.close()
+
+    def _build(self, region: str) -> Any:
+        client = _build(self.settings, region, self._credentials)
+        if self._timing is not None:
+            self._timing.register(client)
+        return client
 
 
 def _build(settings: Settings, region: str, credentials: Credentials) -> Any:
@@ -198,7 +201,7 @@ def _check_ca_file(ca_file: str | None) -> None:
 
 
 def _own_signer(signature_version: Any, **_: Any) -> str | None:
-    return _SIGNER if signature_version == "s3v4" else None
+    return SIGNER if signature_version == "s3v4" else None
 
 
 def _never_redirect(context: Mapping[str, Any], **_: Any) -> None:

@@ -2,7 +2,8 @@
 
 Minutes and days are the ledger's business. Retried is what is certainly undone or may safely be done twice: never a doubtful
 Put or Complete, never a Create whose answer was lost (it would leave an upload behind that nobody knows). Credentials
-that were refused are replaced once. A stop ends every wait; no attempt begins after it.
+that were refused are replaced once, and a signature whose time was refused is made once more: the refusal told the
+server's time. A stop ends every wait; no attempt begins after it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ ATTEMPTS = 4
 UNREACHABLE_ATTEMPTS = 2
 LONGEST_WAIT = 10.0
 
-_REPLACEABLE = {"credentials", "permission"}
+_NEW_SET, _NEW_TIME = "a new set", "the server's time"
+_REMEDY = {"credentials": _NEW_SET, "permission": _NEW_SET, "clock": _NEW_TIME}
 _T = TypeVar("_T")
 
 
@@ -102,16 +104,20 @@ class RetryingStore:
         return self._persist("list_uploads", key, lambda: self._store.list_uploads(bucket, key))
 
     def _persist(self, operation: str, key: str, call: Callable[[], _T], *, lost_too: bool = True) -> _T:
-        """The call's result, tried again through seconds of trouble and once with new credentials."""
+        """The call's result, tried again through seconds of trouble, and once with new credentials or the right time."""
         used = self._credentials.current()
-        try:
-            return self._through_trouble(operation, key, call, lost_too=lost_too)
-        except LockedOut as refusal:
-            if refusal.code not in _REPLACEABLE or self._stop.is_set():
-                raise
-            self._replace(used, refusal)
-            _log_retry(operation, key, 1, 0.0, refusal)
-        return self._through_trouble(operation, key, call, lost_too=lost_too)
+        tried: set[str] = set()
+        while True:
+            try:
+                return self._through_trouble(operation, key, call, lost_too=lost_too)
+            except LockedOut as refusal:
+                remedy = _REMEDY.get(refusal.code)
+                if remedy is None or remedy in tried or self._stop.is_set():
+                    raise
+                if remedy is _NEW_SET:
+                    self._replace(used, refusal)
+                tried.add(remedy)
+                _log_retry(operation, key, 1, 0.0, refusal)
 
     def _replace(self, used: CredentialSet, refusal: LockedOut) -> None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ class Api:
             session_token=f"CANARY-session-{number}",
             expires_at=self.clock.now() + self.life if not self.same else 2e9,
         )
-        return Fetched(credentials=credentials, lifetime=self.life, server_ahead=3.0, server_date=None)
+        return Fetched(credentials=credentials, lifetime=self.life)
 
 
 class House:
@@ -419,7 +418,6 @@ def test_the_status_tells_everything_but_secrets(house: House) -> None:
     assert status.source == "api.example"
     assert status.expires_at == 1_800_003_600
     assert status.renewed_at == 1_800_000_000
-    assert status.clock_offset_s == -3.0
     assert (status.renewals, status.calls, status.failure, status.since) == (1, 1, None, None)
 
 
@@ -464,13 +462,6 @@ def test_no_secret_is_in_a_log_line_a_repr_or_an_error(clock: Any, kit: Any, log
     assert "CANARY" not in "".join(told)
 
 
-def test_the_clock_being_off_by_more_than_a_minute_is_warned_of(house: House, logged: list[Any]) -> None:
-    plain = house.api.fetch
-    house.keeper._fetch = lambda: replace(plain(), server_ahead=61.0)
-    house.keeper.tick()
-    assert [r["clock_offset_s"] for r in logged if r["event"] == "clock_offset_large"] == [-61]
-
-
 def test_the_whole_of_it_with_a_thread_a_server_and_real_time(
     server: Any, kit: Any, token_file: Path, logged: list[Any]
 ) -> None:
@@ -499,7 +490,6 @@ def test_the_whole_of_it_with_a_thread_a_server_and_real_time(
         assert keeper.alive()
         old = keeper.current()
         assert old.secret_key == kit.secret
-        assert abs(keeper.snapshot().clock_offset_s or 0.0) < 1.5
         assert keeper.snapshot().source == f"localhost:{server.port}"
         assert set(keeper.secrets()) == set(kit.canaries)
     finally:

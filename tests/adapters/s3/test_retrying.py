@@ -141,7 +141,6 @@ def test_a_wish_for_longer_is_left_to_the_ledger_at_once(clock: FakeClock) -> No
         Conflict("race"),
         ChecksumIgnored("none"),
         Refused("no"),
-        LockedOut("clock", code="clock"),
         LockedOut("bucket", code="bucket"),
         LockedOut("tls", code="tls"),
     ],
@@ -200,6 +199,34 @@ def test_fresh_credentials_that_are_refused_too_lock(code: str, clock: FakeClock
     assert house.fails() is refusal
     assert len(house.credentials.renewed) == 1
     assert len(house.inner.calls) == 2
+
+
+def test_a_signature_whose_time_was_refused_is_made_once_more_at_once(clock: FakeClock) -> None:
+    house = House(LockedOut("skewed", code="clock"), clock=clock)
+    assert house.call("create") is DONE
+    assert (house.inner.calls, clock.waits, house.credentials.renewed) == (["create"] * 2, [], [])
+
+
+def test_a_time_that_is_refused_again_locks(clock: FakeClock) -> None:
+    refusal = LockedOut("skewed", code="clock")
+    house = House(refusal, clock=clock, for_ever=True)
+    assert house.fails() is refusal
+    assert len(house.inner.calls) == 2
+
+
+def test_a_wrong_time_and_a_dead_set_are_both_got_over_in_one_call(clock: FakeClock) -> None:
+    skewed, expired = LockedOut("skewed", code="clock"), LockedOut("expired", code="credentials")
+    for first, second in ((skewed, expired), (expired, skewed)):
+        house = House(first, second, clock=clock)
+        assert house.call() is DONE
+        assert len(house.credentials.renewed) == 1
+
+
+def test_after_a_stop_a_refused_time_is_not_signed_again(clock: FakeClock) -> None:
+    house = House(LockedOut("skewed", code="clock"), clock=clock)
+    house.stop.set()
+    house.fails()
+    assert len(house.inner.calls) == 1
 
 
 def test_where_no_fresh_credentials_are_to_be_had_that_is_the_failure(clock: FakeClock) -> None:
