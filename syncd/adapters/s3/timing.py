@@ -1,7 +1,8 @@
 """The time of S3 requests: signed by the server's clock, which is learnt from every answer that is S3's.
 
-An answer of S3 has an `x-amz-request-id`; what a captive portal or a proxy says about the time is not believed. botocore
-corrects no skew of its own; here the time is handed to its signer by the request's context, so each client has its own.
+An answer of S3 has an `x-amz-request-id`, or is the very refusal of a signature's time; what a captive portal or a proxy
+says about the time is not believed. botocore corrects no skew of its own; here the time is handed to its signer by the
+request's context, so each client has its own.
 """
 
 from __future__ import annotations
@@ -84,11 +85,11 @@ class Timing:
 
 def date_of(headers: Mapping[str, str], parsed: Mapping[str, Any]) -> float | None:
     """When S3 says that it answered, in seconds since the epoch; None where it is not S3, or does not say."""
-    if "x-amz-request-id" not in headers:
-        return None
     told = parsed.get("Error")
-    server_time = told.get("ServerTime") if isinstance(told, Mapping) else None
-    return _http_date(headers.get("date")) or _iso_date(server_time)
+    error: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    if "x-amz-request-id" not in headers and error.get("Code") != TOO_SKEWED:
+        return None
+    return _http_date(headers.get("date")) or _iso_date(error.get("ServerTime"))
 
 
 def _http_date(text: str | None) -> float | None:
