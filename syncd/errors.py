@@ -131,3 +131,17 @@ class LedgerFull(Transient):
 
 class LedgerFailure(Fatal):
     """The ledger cannot be read or written."""
+
+
+class LedgerDamaged(LedgerFailure):
+    """What is in the ledger's file cannot be what was written: it is set aside at the next start, and begun anew."""
+
+
+class LedgerAway(LedgerFailure):
+    """The ledger cannot be opened now, and nothing is wrong with it as far as we know: wait for its disk."""
+
+
+class LedgerForeign(LedgerFailure):
+    """The file is no ledger that this syncd can use: another program's, or a newer syncd's. A person must decide."""
+
+    exit_code = 78

@@ -146,12 +146,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteObject:
-    """What HEAD shows: quoted ETag, size, our token if it is ours, checksums by algorithm, whether ETags are MD5s."""
+    """What HEAD shows: quoted ETag, size, checksums by algorithm, whether ETags are MD5s.
+
+    `token` and `device`: of the syncd that wrote it, None where it was none.
+    """
 
     etag: str
     size: int
     token: str | None
     checksums: dict[Algorithm, str]
+    device: str | None = None
     etag_is_md5: bool = True
     version_id: str | None = None
 
@@ -196,6 +200,7 @@ class Transfer:
     sent_bytes: int = 0
     resent_bytes: int = 0
     gone_at: float | None = None  # a done file that is no longer at its path
+    strikes: int = 0  # how often in a row its handling ended the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +249,7 @@ class Columns(TypedDict, total=False):
     checksum: str | None
     proof: Proof
     gone_at: float | None
+    strikes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +324,8 @@ class Totals:
     resent_bytes: int = 0
     possible_orphans: int = 0
     last_success_at: float | None = None
+    begun_at: float | None = None  # this ledger took the place of one that was damaged or lost
+    begun_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

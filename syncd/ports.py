@@ -392,6 +392,14 @@ class Ledger(Protocol):
         """From now on this is the folder's directory."""
         ...
 
+    def first_scan_upto(self, folder: bytes) -> int | None:
+        """The last row that the first scan of a folder found, in the life of this ledger; None until it has ended."""
+        ...
+
+    def first_scan_ended(self, folder: bytes) -> None:
+        """A scan of the folder came to its end; only the first time matters."""
+        ...
+
     def checksum_ignored(self, destination: str) -> bool:
         """Whether this destination is known to ignore the checksums we ask for."""
         ...
@@ -402,6 +410,10 @@ class Ledger(Protocol):
 
     def states_of(self, transfers: Sequence[int]) -> dict[int, State]:
         """Where these transfers stand."""
+        ...
+
+    def condemn(self, why: str) -> None:
+        """It was found damaged: the next one to open it sets it aside."""
         ...
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from syncd.adapters.ledger.rows import columns_of, fingerprint_columns
+from syncd.adapters.ledger.rows import SEALED, columns_of, fingerprint_columns
 from syncd.errors import Refused, RowMoved
 from syncd.model import (
     AbortLater,
@@ -55,6 +55,7 @@ def _discover(connection: sqlite3.Connection, change: Discover, now: float) -> i
     marks = ", ".join("?" * len(columns))
     cursor = connection.execute(f"INSERT INTO transfer ({names}) VALUES ({marks})", tuple(columns.values()))
     identity = int(cursor.lastrowid or 0)
+    _seal(connection, identity)
     _write_history(connection, identity, State.DISCOVERED, change.why, now)
     return identity
 
@@ -88,6 +89,11 @@ def _update(connection: sqlite3.Connection, transfer: int, was: State, sets: dic
         raise _key_taken(connection, sets) from error
     if cursor.rowcount != 1:
         raise RowMoved(f"transfer {transfer} is no longer {was}")
+    _seal(connection, transfer)
+
+
+def _seal(connection: sqlite3.Connection, transfer: int) -> None:
+    connection.execute(f"UPDATE transfer SET seal = seal({SEALED}) WHERE id = ?", (transfer,))
 
 
 def _key_taken(connection: sqlite3.Connection, sets: dict[str, Any]) -> Refused:
@@ -107,8 +113,9 @@ def _key_taken(connection: sqlite3.Connection, sets: dict[str, Any]) -> Refused:
 
 def _count(connection: sqlite3.Connection, change: CountSent) -> None:
     values = (change.sent, change.resent)
+    got_on = ", strikes = 0" if change.sent else ""
     connection.execute(
-        "UPDATE transfer SET sent_bytes = sent_bytes + ?, resent_bytes = resent_bytes + ? WHERE id = ?",
+        f"UPDATE transfer SET sent_bytes = sent_bytes + ?, resent_bytes = resent_bytes + ?{got_on} WHERE id = ?",
         (*values, change.id),
     )
     connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from importlib import resources
 
-from syncd.errors import LedgerFailure
+from syncd.errors import LedgerDamaged, LedgerForeign
 
 APPLICATION_ID = 0x73796E63  # "sync": `file state.db` and a careless hand both see whose this is
 
@@ -23,13 +23,15 @@ def migrations() -> list[str]:
 
 
 def refuse_foreign(connection: sqlite3.Connection) -> None:
-    """Look, write nothing. Raises LedgerFailure for a database that is not ours, or that a newer syncd wrote."""
+    """Look, write nothing. Raises LedgerForeign for a database that is not ours, or that a newer syncd wrote."""
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     if owner != APPLICATION_ID and not _is_fresh(connection):
-        raise LedgerFailure("the state file is no ledger of syncd", hint="set `state` to a path of its own")
+        if _has_our_tables(connection):
+            raise LedgerDamaged("its header is not what was written")
+        raise LedgerForeign("the state file is no ledger of syncd", hint="set `state` to a path of its own")
     version, known = _version(connection), len(migrations())
     if version > known:
-        raise LedgerFailure(
+        raise LedgerForeign(
             f"the ledger has version {version}, this syncd knows up to {known}",
             hint="start the newer syncd that wrote it, or move the state file away to begin anew",
         )
@@ -43,6 +45,11 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
         return
     for number in range(_version(connection) + 1, len(steps) + 1):
         _run(connection, steps[number - 1], number)
+
+
+def _has_our_tables(connection: sqlite3.Connection) -> bool:
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return {"transfer", "part", "abort_queue"} <= names
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -39,6 +39,10 @@ CREATE TABLE transfer (
     sent_bytes    INTEGER NOT NULL DEFAULT 0,
     resent_bytes  INTEGER NOT NULL DEFAULT 0,
     gone_at       REAL,
+    -- how often in a row its handling ended the process; back to 0 whenever it gets on
+    strikes       INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0),
+    -- a sum over all that decides what becomes of the file, so that flipped bytes are noticed; NULL is not compared
+    seal          INTEGER,
     CHECK (state IN ('discovered', 'settled', 'superseded', 'vanished')
            OR (bucket IS NOT NULL AND key IS NOT NULL AND algorithm IS NOT NULL AND token IS NOT NULL)),
     CHECK (state <> 'creating' OR part_size IS NOT NULL),
@@ -104,12 +108,14 @@ CREATE TABLE abort_queue (
     not_before REAL NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- Which directory a folder's path led to when we last accepted it.
+-- Which directory a folder's path led to when we last accepted it. Rows up to `first_scan_upto` were found by the first
+-- scan that this ledger saw to its end (NULL: by one that still goes on): an earlier ledger may have known their files.
 CREATE TABLE folder (
     path       BLOB    PRIMARY KEY,
     dev        INTEGER NOT NULL,
     inode      INTEGER NOT NULL,
-    filesystem INTEGER NOT NULL
+    filesystem INTEGER NOT NULL,
+    first_scan_upto INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- What a destination (endpoint and bucket) has turned out not to do.
@@ -123,7 +129,10 @@ CREATE TABLE totals (
     sent_bytes       INTEGER NOT NULL DEFAULT 0,
     resent_bytes     INTEGER NOT NULL DEFAULT 0,
     possible_orphans INTEGER NOT NULL DEFAULT 0,
-    last_success_at  REAL
+    last_success_at  REAL,
+    -- when and why this ledger took the place of an earlier one that was damaged or lost
+    begun_at         REAL,
+    begun_because    TEXT
 ) STRICT;
 
 INSERT INTO totals (id) VALUES (1);

@@ -15,13 +15,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from syncd.adapters.ledger.changes import apply_change
+from syncd.adapters.ledger.damage import (
+    OURS,
+    condemn,
+    examine,
+    examine_pages,
+    known_damage,
+    set_aside,
+    sync_directory,
+    was_ours,
+)
 from syncd.adapters.ledger.group_commit import GroupCommit
 from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
-from syncd.adapters.ledger.rows import transfer_from, unwrapped, wrapped
+from syncd.adapters.ledger.rows import seal, transfer_from, unwrapped, wrapped
 from syncd.adapters.ledger.tally import count_all, count_in_folder
-from syncd.adapters.ledger.trouble import translated
-from syncd.errors import LedgerFailure, LedgerHeld
+from syncd.adapters.ledger.trouble import translated, unopened
+from syncd.errors import LedgerDamaged, LedgerFailure, LedgerForeign, LedgerHeld
 from syncd.model import (
     AbortLater,
     Change,
@@ -39,6 +51,11 @@ from syncd.model import (
 if TYPE_CHECKING:
     from syncd.ports import Clock
 
+log = structlog.get_logger()
+
+EXAMINED_AT_ONCE = 64 << 20
+"""A larger file's pages are looked over while it is in use already, so that a start with a million files is quick."""
+
 FAR_FUTURE_S = 3600.0
 """A `not_before` further away was written under another clock: it counts as due."""
 
@@ -51,16 +68,29 @@ _NOWHERE = "('superseded', 'vanished')"
 class SqliteLedger:
     """See `syncd.ports.Ledger` for the promises."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock, lock_fd: int | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock: Clock,
+        lock_fd: int | None = None,
+        path: Path | None = None,
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._lock_fd = lock_fd
+        self._path = path
         self._lock = threading.RLock()
         self._writer = GroupCommit(connection, self._lock)
+        self._closing = threading.Event()
+        self._damage: str | None = None
+        self._examiner: threading.Thread | None = None
 
     # -- writing
 
     def commit(self, changes: Sequence[Change]) -> list[int]:
+        if self._damage is not None:
+            raise LedgerDamaged(f"the ledger is damaged: {self._damage}")
+
         def work(connection: sqlite3.Connection) -> list[int]:
             now = self._clock.now()
             made = [apply_change(connection, change, now) for change in changes]
@@ -96,11 +126,19 @@ class SqliteLedger:
 
     def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
         self._execute(
-            "INSERT OR REPLACE INTO folder (path, dev, inode, filesystem) VALUES (?, ?, ?, ?)",
+            "INSERT INTO folder (path, dev, inode, filesystem) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "
+            "SET dev = excluded.dev, inode = excluded.inode, filesystem = excluded.filesystem",
             folder,
             wrapped(identity.dev),
             wrapped(identity.inode),
             wrapped(identity.filesystem),
+        )
+
+    def first_scan_ended(self, folder: bytes) -> None:
+        self._execute(
+            "UPDATE folder SET first_scan_upto = (SELECT coalesce(max(id), 0) FROM transfer) "
+            "WHERE path = ? AND first_scan_upto IS NULL",
+            folder,
         )
 
     def remember_checksum_ignored(self, destination: str, at: float) -> None:
@@ -237,6 +275,8 @@ class SqliteLedger:
             resent_bytes=row["resent_bytes"],
             possible_orphans=row["possible_orphans"],
             last_success_at=row["last_success_at"],
+            begun_at=row["begun_at"],
+            begun_because=row["begun_because"],
         )
 
     def aborts(self, now: float, limit: int) -> list[AbortLater]:
@@ -252,6 +292,10 @@ class SqliteLedger:
         rows = self._query("SELECT dev, inode, filesystem FROM folder WHERE path = ?", folder)
         return RootIdentity(*(unwrapped(number) for number in rows[0])) if rows else None
 
+    def first_scan_upto(self, folder: bytes) -> int | None:
+        rows = self._query("SELECT first_scan_upto FROM folder WHERE path = ?", folder)
+        return rows[0][0] if rows else None
+
     def checksum_ignored(self, destination: str) -> bool:
         return bool(self._query("SELECT 1 FROM destination WHERE name = ?", destination))
 
@@ -259,7 +303,24 @@ class SqliteLedger:
         rows = self._query(f"SELECT id, state FROM transfer WHERE id IN ({_numbers(transfers)})")
         return {row["id"]: State(row["state"]) for row in rows}
 
+    def condemn(self, why: str) -> None:
+        if self._path is not None:
+            condemn(self._path, why)
+
+    def examine_in_passing(self) -> None:
+        """Look over the pages of a large file in a thread of its own; damage fails the next commit."""
+        if self._path is not None and self._path.stat().st_size > EXAMINED_AT_ONCE:
+            self._examiner = threading.Thread(target=self._examine, name="ledger-pages", daemon=True)
+            self._examiner.start()
+
+    def _examine(self) -> None:
+        if self._path is not None:
+            self._damage = examine_pages(self._path, self._closing)
+
     def close(self) -> None:
+        self._closing.set()
+        if self._examiner is not None:
+            self._examiner.join(1.0)  # it may be deep in a page; it only reads
         with self._lock:
             self._connection.close()
             if self._lock_fd is not None:
@@ -288,21 +349,46 @@ def _numbers(numbers: Iterable[int]) -> str:
 
 
 def open_ledger(path: Path, clock: Clock) -> SqliteLedger:
-    """Open for writing, made if missing, 0600 in a directory 0700. Raises LedgerHeld when another daemon has it."""
+    """Open for writing, made if missing, 0600 in a directory 0700; one that is damaged is set aside and begun anew.
+
+    Raises LedgerHeld when another daemon has it, LedgerForeign for what is no ledger of ours, LedgerAway or LedgerFull
+    while its disk does not let us.
+    """
     lock_fd: int | None = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock_fd = _lock(path)
-        return SqliteLedger(_open_locked(path), clock, lock_fd)
+        ledger = SqliteLedger(_open_or_begin_anew(path, clock), clock, lock_fd, path)
+        _mark_ours(lock_fd)
+        ledger.examine_in_passing()
     except BaseException as error:
         if lock_fd is not None:
             os.close(lock_fd)
         if isinstance(error, OSError):
-            raise LedgerFailure(
-                f"{path}: cannot keep the ledger there: {error.strerror}",
-                hint="set `state` to a writable place",
-            ) from error
+            raise unopened(error, str(path)) from error
         raise
+    return ledger
+
+
+def _open_or_begin_anew(path: Path, clock: Clock) -> sqlite3.Connection:
+    why = known_damage(path)
+    if why is None:
+        try:
+            return _open_locked(path)
+        except LedgerDamaged as damaged:
+            if not was_ours(path):
+                raise _foreign(path) from damaged
+            why = " ".join(str(damaged).split())[:200]
+    aside = set_aside(path, clock.now())
+    connection = _open_locked(path)
+    log.error("ledger_begun_anew", why=why, set_aside=None if aside is None else str(aside))
+    because = f"{why}; it lies at {aside}" if aside is not None else why
+    connection.execute("UPDATE totals SET begun_at = ?, begun_because = ?", (clock.now(), because))
+    return connection
+
+
+def _foreign(path: Path) -> LedgerForeign:
+    return LedgerForeign(f"{path} is no ledger of syncd", hint="set `state` to a path of its own")
 
 
 def _open_locked(path: Path) -> sqlite3.Connection:
@@ -318,7 +404,8 @@ def _open_locked(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             bring_up_to_date(connection)
-        _sync_directory(path.parent)
+            examine(connection, pages=path.stat().st_size <= EXAMINED_AT_ONCE)
+        sync_directory(path.parent)
     except BaseException:
         connection.close()
         raise
@@ -348,6 +435,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0
         )
         try:
+            connection.create_function("seal", -1, seal, deterministic=True)
             refuse_foreign(connection)
         except BaseException:
             connection.close()
@@ -361,19 +449,15 @@ def _lock(path: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").split("\n")[0].strip() or "unknown"
         os.close(descriptor)
         raise LedgerHeld(
             f"another syncd (pid {pid}) holds the ledger {path}", hint="stop it first, or use another `state`"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _mark_ours(lock_fd: int) -> None:
+    """Who holds it, and that a ledger is kept here: should the file be found broken or gone, it was one."""
+    os.ftruncate(lock_fd, 0)
+    os.pwrite(lock_fd, f"{os.getpid()}\n{OURS}\n".encode(), 0)

@@ -3,28 +3,66 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterator
 
-from syncd.errors import LedgerFailure, LedgerFull
+from syncd.errors import LedgerAway, LedgerDamaged, LedgerFailure, LedgerFull
+
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
+_AWAY = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_PROTOCOL")
+_AWAY_ERRNO = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.EMFILE}
 
 
 @contextlib.contextmanager
 def translated(subject: str = "the ledger") -> Iterator[None]:
-    """Whatever SQLite raises within becomes LedgerFailure about the subject; a full disk, LedgerFull."""
+    """Whatever SQLite raises within becomes LedgerFailure about the subject: full, damaged or away where it says so."""
     try:
         yield
+    except UnicodeError as error:  # SQLite's own words quote what it could not read
+        raise LedgerDamaged(f"{subject} failed: it cannot be read", hint=_hint("SQLITE_CORRUPT")) from error
     except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
-        kind = LedgerFull if name.startswith("SQLITE_FULL") else LedgerFailure
-        raise kind(f"{subject} failed: {error} ({name})", hint=_hint(name)) from error
+        name = _name(error)
+        raise _kind(error)(f"{subject} failed: {error} ({name})", hint=_hint(name)) from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file's content is at fault. A table or column that is missing in our own ledger is damage too."""
+    return _kind(error) is LedgerDamaged or _name(error) == "SQLITE_ERROR"
+
+
+def _kind(error: sqlite3.Error) -> type[LedgerFull | LedgerFailure]:
+    name = _name(error)
+    if name.startswith("SQLITE_FULL"):
+        return LedgerFull
+    if name.startswith(_DAMAGE) or "Could not decode" in str(error):  # the latter comes without a code
+        return LedgerDamaged
+    return LedgerAway if name.startswith(_AWAY) else LedgerFailure
+
+
+def unopened(error: OSError, subject: str) -> LedgerFailure:
+    """The failure that stands for what the system said when the file or its place was opened.
+
+    A disk that is full, broken or mounted read-only is waited for; a place that cannot hold a ledger is not.
+    """
+    kind = LedgerAway if error.errno in _AWAY_ERRNO else LedgerFailure
+    hint = (
+        "free or mend the disk that holds the ledger"
+        if kind is LedgerAway
+        else "set `state` to a writable place"
+    )
+    return kind(f"{subject}: cannot keep the ledger there: {error.strerror}", hint=hint)
+
+
+def _name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", "") or type(error).__name__
 
 
 def _hint(name: str) -> str | None:
     if name.startswith("SQLITE_FULL"):
         return "free space on the disk that holds the ledger"
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return "move the state file away (with its -wal and -shm): syncd finds again what S3 has"
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR")):
+    if name.startswith(_DAMAGE):
+        return "syncd sets it aside when it starts, and finds again what S3 has"
+    if name.startswith(_AWAY):
         return "look at the disk and the permissions of the state directory"
     return None

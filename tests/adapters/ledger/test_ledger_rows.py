@@ -94,6 +94,7 @@ def test_everything_that_can_be_set_reads_back_equal(ledger: SqliteLedger, scrib
         checksum="abc=",
         proof=PROOF,
         gone_at=9.5,
+        strikes=2,
     )
     ledger.commit([Amend(id=identity, was=State.DONE, sets=sets)])
     row = found(ledger, identity)

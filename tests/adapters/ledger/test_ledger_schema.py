@@ -15,7 +15,7 @@ from support.clock import FakeClock
 from support.scribe import Scribe
 
 from syncd.adapters.ledger import SqliteLedger, migrate, open_ledger, open_readonly
-from syncd.errors import LedgerFailure
+from syncd.errors import LedgerFailure, LedgerForeign
 from syncd.model import State
 
 Raw = Callable[..., list[Any]]
@@ -44,7 +44,9 @@ def write(path: Path, script: str) -> None:
 def shape(path: Path) -> tuple[Any, ...]:
     connection = sqlite3.connect(path)
     schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")
-    plain = [(*row[:3], re.sub(r"--[^\n]*|\s+", " ", row[3] or "").split()) for row in schema.fetchall()]
+    plain = [
+        (*row[:3], re.findall(r"\w+|\S", re.sub(r"--[^\n]*", "", row[3] or ""))) for row in schema.fetchall()
+    ]
     pragmas = [
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id")
     ]
@@ -100,9 +102,10 @@ def test_another_programs_database_is_refused_and_not_touched(tmp_path: Path, cl
 def test_a_file_that_is_no_database_is_refused_and_not_touched(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk\n" * 100)
-    with pytest.raises(LedgerFailure, match="NOTADB") as refused:
-        open_ledger(path, clock)
-    assert "move the state file away" in (refused.value.hint or "")
+    for _ in range(2):
+        with pytest.raises(LedgerForeign, match="no ledger of syncd") as refused:
+            open_ledger(path, clock)
+        assert refused.value.hint
     assert path.read_text() == "remember the milk\n" * 100
 
 

@@ -1,0 +1,10 @@
+-- Flipped bytes are noticed, files that end the process are counted, and a lost ledger is known for one.
+
+ALTER TABLE transfer ADD COLUMN strikes       INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0);
+ALTER TABLE transfer ADD COLUMN seal          INTEGER;
+
+ALTER TABLE folder ADD COLUMN first_scan_upto INTEGER;
+UPDATE folder SET first_scan_upto = (SELECT coalesce(max(id), 0) FROM transfer);
+
+ALTER TABLE totals ADD COLUMN begun_at         REAL;
+ALTER TABLE totals ADD COLUMN begun_because    TEXT;
