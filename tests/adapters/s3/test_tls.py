@@ -24,11 +24,11 @@ from .operations import BODY, OK_PUT, PLAIN, TARGET, raised
 MakeStore = Callable[..., S3Store]
 
 
-def certificate(path: Path, host: str) -> Path:
-    """A self-signed certificate for the host, with its key, in one PEM file."""
+def certificate(path: Path, host: str, *, valid_in_days: float = 0) -> Path:
+    """A self-signed certificate for the host, with its key, in one PEM file; valid for a day before and after."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "S3 of this test")])
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) + timedelta(days=valid_in_days)
     signed = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -95,6 +95,18 @@ def test_a_store_that_cannot_prove_its_name_locks_and_is_named(
     assert fault.code == "tls"
     assert f"localhost:{server.port}" in (fault.hint or "")
     assert server.seen == []
+
+
+@pytest.mark.parametrize("days", [-700, 700])
+def test_a_certificate_that_looks_out_of_date_makes_one_look_at_the_clock(
+    tls_server: Callable[[Path], ScriptedServer], make_store: MakeStore, tmp_path: Path, days: float
+) -> None:
+    pem = certificate(tmp_path / "ca.pem", "localhost", valid_in_days=days)
+    server = tls_server(pem)
+    fault = raised(make_store(endpoint_url=url(server), ca_file=str(pem), addressing_style="path"), "put")
+    assert isinstance(fault, LockedOut)
+    assert fault.code == "tls"
+    assert "this machine's clock" in (fault.hint or "")
 
 
 def test_plain_http_where_tls_was_asked_for_locks(make_store: MakeStore) -> None:
