@@ -1,146 +1,47 @@
 """Crash at every outside call, before and after its effect; start again on the ledger as it was; and once more.
 
-The oracle: the object has the file's bytes, exactly one Put or Complete succeeded, no upload is left open, the source
-is untouched, the ledger is sound.
+What counts as right is said in `support/lives.py`.
 """
 
 from __future__ import annotations
 
-import copy
+import inspect
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.fake_store import FakeStore
-from support.house import BUCKET, FakeClock, build_house
+from support.lives import EFFECTS, Fuse, Point, Trial, at_every_point, at_one_point, lives_on
+from support.tally import chance
 
-from syncd.adapters.ledger import open_ledger
-from syncd.model import State
+from syncd.ports import Disk, Ledger, ObjectStore
 
-EFFECTS = {
-    *("put", "create", "upload_part", "list_parts", "complete", "abort", "head", "list_uploads"),
-    *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
-    "open",
-}
-
-
-class Crash(BaseException):
-    """The power went."""
-
-
-@dataclass
-class Fuse:
-    """Burns at the k-th outside call; `after`: the effect takes place first."""
-
-    at: int
-    after: bool
-    calls: int = 0
-    told: list[str] = field(default_factory=list)
-
-    def wrap(self, port: Any) -> Any:
-        return Fused(port, self)
-
-
-class Fused:
-    def __init__(self, port: Any, fuse: Fuse) -> None:
-        self._port = port
-        self._fuse = fuse
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._port, name)
-        if name not in EFFECTS:
-            return method
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            fuse = self._fuse
-            fuse.calls += 1
-            fuse.told.append(name)
-            if fuse.calls == fuse.at and not fuse.after:
-                raise Crash(name)
-            result = method(*args, **kwargs)
-            if fuse.calls == fuse.at:
-                raise Crash(name)
-            return result
-
-        return call
-
-
-@dataclass
-class Trial:
-    """One file, one store, and as many lives as it takes."""
-
-    root: Path
-    states: Path
-    store: FakeStore
-    lives: int = 0
-    versions: int = 1
-
-    def live(self, fuse: Fuse | None) -> bool:
-        """One life of the daemon on the ledger the last one left; True if it came to its end."""
-        self.lives += 1
-        state = self.states / f"life-{self.lives}" / "state.db"
-        state.parent.mkdir(parents=True)
-        before = self.states / f"life-{self.lives - 1}" / "state.db"
-        for suffix in ("", "-wal", "-shm"):
-            source = Path(f"{before}{suffix}.crash")
-            if source.exists():
-                shutil.copyfile(source, f"{state}{suffix}")
-        clock = FakeClock()
-        clock.advance(1000.0 * self.lives)
-        ledger = open_ledger(state, clock)
-        house = build_house(
-            self.root,
-            state,
-            self.store,
-            clock=clock,
-            ledger=ledger,
-            wrap=fuse.wrap if fuse else lambda port: port,
-        )
-        try:
-            house.run()
-        except Crash:
-            self._keep(state)
-            return False
-        else:
-            self._judge(house.states(), state)
-            self._keep(state)
-            return True
-        finally:
-            ledger.close()
-
-    def fork(self, number: int) -> Trial:
-        """The same disk and the same store as they are now, to go on with in another way."""
-        states = self.states / f"fork-{number}"
-        shutil.copytree(self.states / f"life-{self.lives}", states / f"life-{self.lives}")
-        return replace(self, states=states, store=copy.deepcopy(self.store))
-
-    @staticmethod
-    def _keep(state: Path) -> None:
-        """The files as they are now, without closing anything: what the next life finds."""
-        for suffix in ("", "-wal", "-shm"):
-            if Path(f"{state}{suffix}").exists():
-                shutil.copyfile(f"{state}{suffix}", f"{state}{suffix}.crash")
-
-    def _judge(self, states: dict[bytes, State], state: Path) -> None:
-        data = (self.root / "film").read_bytes()
-        kept = self.store.objects[BUCKET, "cam/inbox/film"]
-        assert kept.data == data
-        assert len(self.store.writes) == self.versions, f"written {len(self.store.writes)} times"
-        assert states == {b"film": State.DONE}
-        if self.store.may_list_uploads:
-            assert not self.store.uploads, "an upload was left open"
-        else:
-            assert len(self.store.uploads) <= self.lives - 1
-        with sqlite3.connect(f"file:{state}?mode=ro", uri=True) as look:
-            assert look.execute("PRAGMA quick_check").fetchone() == ("ok",)
-        look.close()
-
+pytestmark = pytest.mark.sweep
 
 CONTENT = {"empty": b"", "one part": b"12345", "three parts": b"abcdefghijklm"}
+FORTY_PARTS = bytes(range(198))  # five bytes each, the last one three
+CHUNKS = 8
+IN_THE_DEFAULT_SUITE = 2
+
+HARMLESS = {
+    *("get", "at", "between", "due", "next_due", "discovered", "like", "key_holder", "by_token", "parts"),
+    *("history", "live", "last_id", "counts", "files_in", "totals", "aborts", "root_identity"),
+    *("checksum_ignored", "states_of", "first_scan_upto", "close"),
+    *("root", "scan", "look", "exists", "writer", "free_bytes"),
+}
+"""Reading what is here: a crash before it or after it is one at the outside call next to it."""
+
+
+def test_no_call_of_the_ports_is_left_out_of_the_sweep() -> None:
+    calls = {
+        name
+        for port in (ObjectStore, Ledger, Disk)
+        for name, _ in inspect.getmembers(port, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert calls - HARMLESS == EFFECTS & calls
+    assert EFFECTS <= calls
 
 
 @pytest.fixture
@@ -204,7 +105,7 @@ def test_a_crash_while_a_new_version_replaces_the_old_costs_nothing(fast_directo
         (root / "film").write_bytes(b"the former version")
         assert made.live(None)
         (root / "film").write_bytes(CONTENT[name])
-        made.versions = 2
+        made.writes = 2
         return made
 
     calls = count_calls(trial(0))
@@ -215,20 +116,45 @@ def test_a_crash_while_a_new_version_replaces_the_old_costs_nothing(fast_directo
             assert made.live(None)
 
 
+@pytest.mark.parametrize("third", range(3))
 @pytest.mark.parametrize("name", CONTENT)
-def test_a_second_crash_in_the_recovery_costs_nothing_either(fast_directory: Path, name: str) -> None:
-    supply = trials(fast_directory, CONTENT[name])
-    calls = count_calls(next(supply))
+def test_a_second_crash_in_the_recovery_costs_nothing_either(
+    fast_directory: Path, name: str, third: int
+) -> None:
     pairs = 0
-    for at in range(1, calls + 1):
-        for after in (False, True):
-            crashed = next(supply)
-            assert not crashed.live(Fuse(at=at, after=after))
-            for second in range(1, 1000):
-                trial = crashed.fork(second)
-                if trial.live(Fuse(at=(second + 1) // 2, after=second % 2 == 0)):
-                    break  # it came to its end before the fuse burnt: every point of this recovery was tried
-                pairs += 1
-                assert trial.live(None)
-                shutil.rmtree(trial.states)
-    assert pairs > calls
+
+    def final(trial: Trial, point: Point) -> None:
+        nonlocal pairs
+        pairs += 1
+        lives_on(trial, point)
+
+    def recover(trial: Trial, _: Point) -> None:
+        assert at_every_point(trial, final) == []
+
+    trial = next(trials(fast_directory, CONTENT[name]))
+    assert at_every_point(trial, recover, lambda number: number % 3 == third) == []
+    assert pairs > 30
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pytest.param(number, marks=[pytest.mark.torture] if number >= IN_THE_DEFAULT_SUITE else [])
+        for number in range(CHUNKS)
+    ],
+)
+@pytest.mark.parametrize("may_list", [True, False], ids=["may list uploads", "may not list uploads"])
+def test_a_crash_at_any_call_of_forty_parts_and_one_more_in_each_recovery_cost_nothing(
+    fast_directory: Path, may_list: bool, chunk: int
+) -> None:
+    points = 0
+    dice = chance("forty parts", may_list, chunk)
+
+    def recover(trial: Trial, _: Point) -> None:
+        nonlocal points
+        points += 1
+        assert at_one_point(trial, lives_on, dice) == []
+
+    trial = next(trials(fast_directory, FORTY_PARTS, may_list=may_list))
+    assert at_every_point(trial, recover, lambda number: number % CHUNKS == chunk) == []
+    assert points > 2 * 80 / CHUNKS

@@ -162,6 +162,7 @@ def build_house(
     disk: Any = None,
     also: dict[bytes, str] | None = None,
     sums: AwsSums | None = None,
+    credentials: Any = None,
     **folder_options: Any,
 ) -> House:
     ignore_lease_signals()
@@ -189,7 +190,7 @@ def build_house(
         disk=wrap(disk or LocalDisk()),
         store=HeardStore(wrap(store), Pulse(clock), gate.passed),
         sums=sums or AwsSums(),
-        credentials=FixedCredentials(),
+        credentials=credentials or FixedCredentials(),
         clock=clock,
         bodies=SerialBodies(buffer),
         bodies_at_once=2,
