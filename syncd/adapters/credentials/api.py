@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from syncd.ports import Clock, ServerTime
 
 _LONGEST_RETRY_AFTER = 15 * 60.0
+_SHORTEST_TRIAL, _LONGEST_TRIAL = 60.0, 15 * 60.0
 _OK, _TIMEOUT, _TOO_EARLY, _TOO_MANY = 200, 408, 425, 429
 _NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _WRONG_PLACE = "a captive portal in between, or a wrong credentials.api.url: redirects are not followed"
@@ -85,6 +86,10 @@ class CredentialApi:
     def _now(self) -> float:
         """The best that is known while an answer does not tell the time."""
         return self._clock.now() if self._server_time is None else self._server_time.now()
+
+    def _may_be_wrong(self) -> bool:
+        """Nobody but our own clock has told the time: the set is tried for a while, and S3 will say what time it is."""
+        return self._server_time is not None and self._server_time.offset() is None
 
     def _learn(self, answer: Answer, asked_at: float) -> None:
         """Only from an answer that proved to be the API's own."""
@@ -157,6 +162,8 @@ class CredentialApi:
         credentials = read_credentials(answer.body)
         date = read_http_date(answer.headers.get("date"))
         lifetime = (credentials.expires_at or 0.0) - (self._now() if date is None else date)
+        if date is None and self._may_be_wrong():
+            lifetime = min(max(lifetime, _SHORTEST_TRIAL), _LONGEST_TRIAL)
         if lifetime <= 0:
             raise Transient(
                 f"{self.source} handed out credentials that expired {-lifetime:.0f} s ago",

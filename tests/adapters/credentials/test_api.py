@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from syncd import __version__
 from syncd.adapters.credentials import wire
 from syncd.adapters.credentials.api import CredentialApi, fetch_once
+from syncd.adapters.server_time import LearntTime
 from syncd.errors import ConfigError, LockedOut, Transient
 
 
@@ -74,6 +75,59 @@ def test_without_a_date_our_clock_gives_the_life(
     server.answer(kit.http(body=kit.good(600), Date=date))
     got = api.fetch()
     assert 590 < got.lifetime <= 600
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+@pytest.mark.parametrize(
+    ("wrong_by", "trial", "life"),
+    [(0, 600, 600), (-4 * 3600, 900, 600), (4 * 3600, 60, 600), (4 * 3600, 60, -5)],
+)
+def test_without_a_date_a_set_is_tried_for_a_while_until_s3_has_told_the_time(
+    server: Any, kit: Any, token_file: Path, date: str, wrong_by: float, trial: float, life: float
+) -> None:
+    clock = kit.FakeClock()
+    there = clock.wall
+    clock.turn(wrong_by)
+    learnt = LearntTime(clock)
+    api = CredentialApi(
+        url=server.url, device="cam-07", token_file=token_file, clock=clock, server_time=learnt
+    )
+    server.answer(kit.http(body=kit.good(Expiration=kit.rfc3339(there + life)), Date=date))
+    assert api.fetch().lifetime == trial
+    assert learnt.offset() is None
+    learnt.heard(there, source="s3", asked_at=clock.boottime())
+    if life > 0:
+        assert api.fetch().lifetime == pytest.approx(life, abs=1)
+    else:
+        with pytest.raises(Transient, match=r"expired [56] s ago"):
+            api.fetch()
+
+
+@pytest.mark.parametrize("wrong_by", [-4 * 3600, 4 * 3600])
+def test_a_date_tells_the_time_of_a_good_answer_only(
+    server: Any, kit: Any, token_file: Path, wrong_by: float
+) -> None:
+    clock = kit.FakeClock()
+    date = kit.http_date(clock.wall)
+    good = kit.good(Expiration=kit.rfc3339(clock.wall + 900))
+    clock.turn(wrong_by)
+    learnt = LearntTime(clock)
+    api = CredentialApi(
+        url=server.url, device="cam-07", token_file=token_file, clock=clock, server_time=learnt
+    )
+    for portal in (
+        kit.http(302, Date=date, Location="http://portal.example/"),
+        kit.http(body=b"<html>", Date=date, Content_Type="text/html"),
+        kit.http(503, Date=date),
+        kit.http(body=b"{}", Date=date),
+    ):
+        server.answer(portal)
+        with pytest.raises(Transient):
+            api.fetch()
+        assert learnt.offset() is None
+    server.answer(kit.http(body=good, Date=date))
+    assert api.fetch().lifetime == 900
+    assert learnt.offset() == pytest.approx(wrong_by, abs=1)
 
 
 def test_a_set_that_has_expired_is_refused(api: CredentialApi, server: Any, kit: Any) -> None:
