@@ -38,20 +38,30 @@ class Kept:
 @dataclass
 class Upload:
     target: Target
+    initiated_at: float = 2e9
     parts: dict[int, tuple[bytes, Part]] = field(default_factory=dict)
 
 
 class FakeStore:
     def __init__(
-        self, min_part_size: int = 5, *, may_list_uploads: bool = True, buckets: set[str] | None = None
+        self,
+        min_part_size: int = 5,
+        *,
+        may_list_uploads: bool = True,
+        buckets: set[str] | None = None,
+        now: Callable[[], float] = lambda: 2e9,
+        repeats_complete: bool = True,
     ) -> None:
         self.buckets = buckets  # None: any
+        self.now = now
+        self.repeats_complete = repeats_complete  # False: a Complete that is done is NoSuchUpload
         self.min_part_size = min_part_size
         self.may_list_uploads = may_list_uploads
         self.objects: dict[tuple[str, str], Kept] = {}
         self.uploads: dict[str, Upload] = {}
         self.completed: dict[str, tuple[str, str]] = {}
         self.writes: list[tuple[str, str]] = []  # (key, token) of every successful Put or Complete
+        self.written: dict[str, bytes] = {}  # by token: what it put there
         self.part_bodies: list[tuple[str, int, int]] = []  # (upload id, number, size) of every body received
         self.after_part: Callable[[int], None] = lambda number: None  # a test meddles here
         self._ids = 0
@@ -70,7 +80,7 @@ class FakeStore:
     def create(self, target: Target) -> str:
         self._ids += 1
         upload_id = f"upload-{self._ids}"
-        self.uploads[upload_id] = Upload(target)
+        self.uploads[upload_id] = Upload(target, self.now())
         return upload_id
 
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
@@ -98,7 +108,7 @@ class FakeStore:
         checksum: str,
         condition: Condition,
     ) -> Stored:
-        if upload_id in self.completed:  # S3 answers a repeat as it answered the first
+        if upload_id in self.completed and self.repeats_complete:  # S3 answers a repeat as it answered the first
             kept = self.objects[self.completed[upload_id]]
             return Stored(etag=kept.etag, checksum=_echoed(target, kept.checksum))
         upload = self._upload(upload_id)
@@ -130,13 +140,19 @@ class FakeStore:
             return None
         shown = {} if kept.algorithm in {Algorithm.MD5, Algorithm.NONE} else {kept.algorithm: kept.checksum}
         return RemoteObject(
-            etag=kept.etag, size=len(kept.data), token=kept.metadata.get(TOKEN), checksums=shown
+            etag=kept.etag,
+            size=len(kept.data),
+            token=kept.metadata.get(TOKEN),
+            device=kept.metadata.get("syncd-device"),
+            checksums=shown,
         )
 
     def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
         if not self.may_list_uploads:
             return None
-        return [(name, 2e9) for name, upload in self.uploads.items() if upload.target.key == key]
+        return [
+            (name, upload.initiated_at) for name, upload in self.uploads.items() if upload.target.key == key
+        ]
 
     # -- underneath
 
@@ -155,6 +171,7 @@ class FakeStore:
             target.content_type,
         )
         self.writes.append((target.key, target.token))
+        self.written[target.token] = data
 
     def _check_bucket(self, bucket: str) -> None:
         if self.buckets is not None and bucket not in self.buckets:

@@ -1,0 +1,186 @@
+"""What must hold after every step of a trial, and what must be so when all trouble is over.
+
+As strict as the documented rules allow: a park must have one of their reasons, a second sending one of their excuses.
+Every check says in its message what it found, so that a schedule can be read without being run again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schedules.recordings import Recordings
+
+from syncd.adapters.ledger import SqliteLedger
+from syncd.decide.compare import Verdict, compare
+from syncd.model import Algorithm, Fingerprint, State, Transfer
+
+SETTLED = {State.SETTLED, State.PLANNED, State.CREATING, State.UPLOADING, State.COMPLETING, State.VERIFIED, State.DONE}
+SHOWN = {Algorithm.CRC64NVME, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.SHA256}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An object as the oracle sees it; `token` None: a stranger's."""
+
+    data: bytes
+    etag: str
+    token: str | None
+    checksum: str | None
+
+
+@dataclass
+class Oracle:
+    """`prefix`: of all keys; the rest of a key is the path that its file had when it was planned.
+
+    `circles`: contents that changed places in a circle of names, which is sent again by a dated choice.
+    """
+
+    recordings: Recordings
+    prefix: str
+    quiet_s: float
+    circles: set[bytes] = field(default_factory=set)
+
+    # -- at every step
+
+    def step(self, ledger: SqliteLedger, objects: Mapping[str, Seen], writes: list[tuple[str, str]]) -> None:
+        assert self.recordings.untouched(), "the daemon touched a source file"
+        self._objects_were_versions(objects)
+        twice = [write for write, times in Counter(writes).items() if times > 1]
+        assert not twice, f"successful writes of one version: {twice}"
+        rows = standing(ledger)
+        for row in rows:
+            if row.state is State.DONE:
+                self._proof_is_true(row, objects)
+        self._rows_fit_the_disk(rows, objects)
+        check = ledger._connection.execute("PRAGMA quick_check").fetchall()
+        assert [tuple(line) for line in check] == [("ok",)], check
+
+    def _objects_were_versions(self, objects: Mapping[str, Seen]) -> None:
+        for key, seen in objects.items():
+            held = self.recordings.held[key.removeprefix(self.prefix)]
+            assert seen.token is None or seen.data in held, (
+                f"{key} has {seen.data!r}, which its file never was: {held}"
+            )
+
+    @staticmethod
+    def _proof_is_true(row: Transfer, objects: Mapping[str, Seen]) -> None:
+        seen = objects.get(row.key or "")
+        assert seen is not None, f"{row.path!r} is done and proven, {row.key} is not there"
+        told = (row.token, row.etag, row.fingerprint.size)
+        assert (seen.token, seen.etag, len(seen.data)) == told, f"{row.path!r}: {told}, the store has {seen}"
+        if row.algorithm in SHOWN and row.checksum is not None:
+            assert seen.checksum == row.checksum, f"{row.path!r}: {row.checksum}, the store has {seen}"
+
+    def _rows_fit_the_disk(self, rows: list[Transfer], objects: Mapping[str, Seen]) -> None:
+        by_path = {row.path.decode(): row for row in rows}
+        now = self.recordings.monotonic()
+        for path, file in self.recordings.watched().items():
+            row = by_path.get(path)
+            if row is None or row.fingerprint != self.fingerprint(path):
+                continue
+            if row.state is State.DONE:
+                data = objects[row.key or ""].data
+                assert data == file.content, f"{path} is called done; it has {file.content!r}, {row.key} {data!r}"
+            if row.state in SETTLED and file.changed_at is not None:
+                rest = now - file.changed_at
+                assert rest >= self.quiet_s, f"{path} settled {rest:.1f} s after it was changed"
+
+    def fingerprint(self, path: str) -> Fingerprint:
+        status = self.recordings.stat(path)
+        return Fingerprint(
+            dev=status.st_dev,
+            inode=status.st_ino,
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+        )
+
+    def names_changed(self, ledger: SqliteLedger) -> None:
+        """After a rename: whose names go in a circle is excused from being sent once only."""
+        rows = {row.fingerprint.inode: row.path.decode() for row in standing(ledger)}
+        goes = {
+            rows[inode]: path
+            for path in self.recordings.there()
+            if (inode := self.recordings.stat(path).st_ino) in rows
+        }
+        for start in goes:
+            seen, at = [start], goes[start]
+            while at in goes and at not in seen:
+                seen.append(at)
+                at = goes[at]
+            if at == start and len(seen) > 1:
+                self.circles |= {self.recordings.files[path].content for path in seen}
+
+    # -- at the end
+
+    def rest(
+        self,
+        ledger: SqliteLedger,
+        objects: Mapping[str, Seen],
+        written: Mapping[str, bytes],
+        *,
+        foreign: set[str],
+        kills: int,
+    ) -> None:
+        """All trouble is over and nothing is left to do. `written`: by token, what was written under it."""
+        by_path = {row.path.decode(): row for row in standing(ledger)}
+        for path in self.recordings.watched():
+            row = by_path.get(path)
+            assert row is not None, f"{path} is not known"
+            if row.parked_reason is not None:
+                self._park_is_documented(path, row, foreign, kills)
+            else:
+                self._arrived(path, row, objects, written)
+
+    def _park_is_documented(self, path: str, row: Transfer, foreign: set[str], kills: int) -> None:
+        why = f"{path} is parked: {row.parked_reason}"
+        assert row.hint, f"{why}: without a hint"
+        reused = path in self.recordings.left or (row.key or "").removeprefix(self.prefix) in self.recordings.left
+        reason = row.parked_reason or ""
+        if "is already under its key" in reason:
+            key = row.key or f"{self.prefix}{path}"
+            assert key in foreign or reused, f"{why}: nobody else put one there"
+        elif "already holds what was" in reason or "which is on its way" in reason:
+            assert reused, f"{why}: its file stayed at its path"
+        elif "process" in reason:
+            assert kills >= 5, f"{why}: {kills} kills in all"
+        else:
+            raise AssertionError(f"{why}: that is no documented reason here")
+        assert self._is_current(path, row), f"{why}: as an earlier version"
+
+    def _is_current(self, path: str, row: Transfer) -> bool:
+        return compare(row, self.fingerprint(path)) is Verdict.SAME
+
+    def _arrived(
+        self, path: str, row: Transfer, objects: Mapping[str, Seen], written: Mapping[str, bytes]
+    ) -> None:
+        content = self.recordings.files[path].content
+        assert row.state is State.DONE, f"{path} ended as {row.state}, {row.hint}"
+        assert row.gone_at is None, f"{path} is there and called gone"
+        assert self._is_current(path, row), f"{path}: the ledger knows an earlier version only"
+        assert objects[row.key or ""].data == content, f"{path}: {row.key} has other bytes"
+        if self.recordings.anonymous(content) or content in self.circles:
+            return
+        keys = [key for key, seen in objects.items() if seen.data == content]
+        assert len(keys) == 1, f"{path} {content!r} is under {keys}"
+        tokens = [token for token, data in written.items() if data == content]
+        assert len(tokens) == 1, f"{path} {content!r} was written {len(tokens)} times: {tokens}"
+
+
+def standing(ledger: SqliteLedger) -> list[Transfer]:
+    """The rows that stand for a path."""
+    return ledger._many("SELECT * FROM transfer WHERE state NOT IN ('superseded', 'vanished') ORDER BY id")
+
+
+def story(ledger: SqliteLedger, limit: int = 60) -> str:
+    """The last lines of history, for messages."""
+    rows = ledger._query(
+        "SELECT history.at, transfer.id, path, history.state, why FROM history JOIN transfer ON transfer.id = transfer "
+        "ORDER BY history.id DESC LIMIT ?",
+        limit,
+    )
+    return "\n".join(
+        f"{row['at']:.1f} {row['id']} {row['path'].decode()} {row['state']}: {row['why']}" for row in reversed(rows)
+    )
