@@ -25,7 +25,7 @@ from support.house import BUCKET, FakeClock, House, build_house
 from support.tally import count
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger
-from syncd.model import CredentialSet, State
+from syncd.model import CredentialSet, State, Transfer
 
 EFFECTS = {
     *("put", "create", "upload_part", "list_parts", "complete", "abort", "head", "list_uploads"),
@@ -132,13 +132,13 @@ class Camera:
 
 @dataclass
 class Trial:
-    """The world around the lives. `ends`: as what the file must end; `writes`: how often it may be written."""
+    """The world around the lives. `writes`: how often the daemon may write the object; `stays`: whose else it stays."""
 
     root: Path
     states: Path
     store: FakeStore
     writes: int = 1
-    ends: State = State.DONE
+    stays: bytes | None = None
     lives: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -230,18 +230,25 @@ class Trial:
         assert token in {written for _, written in self.store.writes}, "nobody wrote what is proven"
 
     def _judge(self, house: House, state: Path) -> None:
-        count("trials")
-        assert house.states() == {b"film": self.ends}
+        data = (self.root / "film").read_bytes() if self.stays is None else self.stays
+        assert self.store.objects[KEY].data == data, "the object has not the bytes that it should have"
         assert len(self.store.writes) == self.writes, f"written {len(self.store.writes)} times"
-        if self.ends is State.DONE:
-            assert self.store.objects[KEY].data == (self.root / "film").read_bytes()
-            self._judge_object(house.row("film").token)
+        self._judge_row(house.row("film"))
         assert set(self.store.objects) == {KEY}, "an object that nobody asked for"
         self._judge_uploads(house)
         with sqlite3.connect(f"file:{state}?mode=ro", uri=True) as look:
             assert look.execute("PRAGMA quick_check").fetchone() == ("ok",)
         look.close()
         self._judge_secrets(state)
+        count("trials")
+
+    def _judge_row(self, row: Transfer) -> None:
+        if self.stays is not None:
+            assert row.parked_reason is not None, "another one's object was taken for ours"
+            return
+        assert row.state is State.DONE
+        assert row.proof is not None
+        self._judge_object(row.token)
 
     def _judge_uploads(self, house: House) -> None:
         counted = house.world.ledger.totals().possible_orphans
@@ -285,6 +292,31 @@ def at_every_point(
 
     assert trial.live(Camera(shoot))
     return failures
+
+
+def failing(make: Callable[[int], Trial]) -> list[str]:
+    """Crash at every outside call by a fuse, in a world made for each trial; which trials failed, and how."""
+    unharmed = Fuse(at=0, after=False)
+    failures = _failure_of("without a crash", lambda: make(0).live(unharmed))
+    for at in range(1, unharmed.calls + 1):
+        for after in (False, True):
+            point = Point(at, unharmed.told[at - 1], after)
+            failures += _failure_of(str(point), lambda point=point: _crash_and_go_on(make, point))
+    return failures
+
+
+def _crash_and_go_on(make: Callable[[int], Trial], point: Point) -> None:
+    trial = make(2 * point.number + point.after)
+    trial.live(Fuse(point.number, point.after))
+    assert trial.live(None)
+
+
+def _failure_of(where: str, trial: Callable[[], Any]) -> list[str]:
+    try:
+        trial()
+    except Exception as failure:  # noqa: BLE001 - told with its point
+        return [f"{where}: {type(failure).__name__}: {failure}"]
+    return []
 
 
 def at_one_point(trial: Trial, then: Then, chance: random.Random) -> list[str]:
