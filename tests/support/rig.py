@@ -49,12 +49,19 @@ class Rig:
     """One device: an inbox, a configuration, a state; and what it talks to."""
 
     def __init__(
-        self, place: Path, *, session_seconds: int = 900, min_part_size: int = 5 << 20, **config: Any
+        self,
+        place: Path,
+        *,
+        session_seconds: int = 900,
+        min_part_size: int = 5 << 20,
+        clock: Callable[[], float] = time.time,
+        **config: Any,
     ) -> None:
+        """`clock`: that of the store and of the API; the device has this machine's."""
         self.place = place
         self.inbox = place / "inbox"
         self.inbox.mkdir(parents=True)
-        self.store = Store(place / "store", min_part_size=min_part_size, min_session_seconds=1)
+        self.store = Store(place / "store", min_part_size=min_part_size, min_session_seconds=1, clock=clock)
         self.pace = Pace()
         self.store.faults = self.pace
         self.store.start()
@@ -66,7 +73,9 @@ class Rig:
             bucket=self.store.bucket,
             region=self.store.region,
         )
-        self.endpoint = Endpoint(issuer, token=TOKEN, device="cam", session_seconds=session_seconds)
+        self.endpoint = Endpoint(
+            issuer, token=TOKEN, device="cam", session_seconds=session_seconds, clock=clock
+        )
         self.endpoint.start()
         token_file = place / "token"
         token_file.write_text(TOKEN)
