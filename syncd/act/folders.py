@@ -169,6 +169,8 @@ class FolderDesk:
             return findings
         self._scan, self._concluding = None, False
         self.scans_done += 1
+        if self.scans_done == 1:
+            self._world.ledger.first_scan_ended(self.policy.path)
         self.last_scan_at = self._world.clock.now()
         self.scan_seconds = self._world.clock.monotonic() - self._scan_began
         self.blind = tuple(scan.blind)

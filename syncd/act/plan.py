@@ -1,12 +1,14 @@
 """settled -> planned: fix bucket, key, part size, checksum, token and condition, once and for all.
 
-Touches nothing outside, so running it twice costs nothing. The intent that follows is committed with it.
+Writes nothing outside, so running it twice costs nothing. The intent that follows is committed with it, unless the store
+may have the file already: then that is looked up first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from syncd.act import recognize
 from syncd.act.world import DestinationPolicy, World
 from syncd.decide.keys import KeyFacts, ascii_name, key_for, was_encoded
 from syncd.decide.plan import part_size_for
@@ -32,11 +34,17 @@ def plan(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Cha
     )
     why = f"goes to s3://{bucket}/{key}"
     planned = Move(id=transfer.id, was=State.SETTLED, to=State.PLANNED, why=why, sets=sets)
+    if recognize.may_be_there(transfer, sets["part_size"], world):
+        return [planned]
     return [planned, intend(transfer.id, sets["part_size"], world)]
 
 
 def begin(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Change]:
-    """A transfer that was planned before: commit to sending it (again)."""
+    """Commit to sending what was planned before, unless it is found at the store. Raises Changed, Refused."""
+    if recognize.may_be_there(transfer, transfer.part_size, world):
+        known = recognize.look(transfer, world)
+        if known:
+            return known
     return [intend(transfer.id, transfer.part_size, world)]
 
 

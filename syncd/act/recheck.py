@@ -13,7 +13,7 @@ from syncd.act.body import BLOCK, sum_of_span
 from syncd.act.world import World
 from syncd.decide.plan import spans
 from syncd.decide.states import UPLOAD_BEGUN
-from syncd.errors import Changed, Fatal, LedgerFull, SyncdError
+from syncd.errors import Changed, Fatal, LedgerFull, Stale, SyncdError
 from syncd.model import (
     AbortLater,
     Algorithm,
@@ -63,16 +63,28 @@ def _compare(transfer: Transfer, world: World) -> Sequence[Change]:
 
 
 def _same_bytes(transfer: Transfer, now: Fingerprint, world: World, file: OpenFile) -> bool:
-    algorithm = transfer.algorithm or Algorithm.NONE
     if not transfer.checksum:  # `checksum: none`: nothing was summed, so the times must do
         return now.mtime_ns == transfer.fingerprint.mtime_ns
-    block = memoryview(bytearray(BLOCK))
-    parts = [
-        (sum_of_span(file, span, block, algorithm, world.sums), span.size)
-        for span in spans(transfer.fingerprint.size, transfer.part_size)
-    ]
-    whole = world.sums.whole(algorithm, parts, multipart=transfer.part_size is not None)
+    algorithm = transfer.algorithm or Algorithm.NONE
+    whole = whole_of_file(file, transfer.fingerprint.size, transfer.part_size, algorithm, world)
     return whole == transfer.checksum
+
+
+class Stopping(Stale):
+    """The daemon is stopping: this is left for the next start."""
+
+
+def whole_of_file(
+    file: OpenFile, size: int, part_size: int | None, algorithm: Algorithm, world: World
+) -> str:
+    """The object's sum, as the store shows it, had the file been sent in parts of this size. Raises Changed, Stopping."""
+    block = memoryview(bytearray(BLOCK))
+    parts: list[tuple[str, int]] = []
+    for span in spans(size, part_size):
+        if world.stop.is_set():
+            raise Stopping("the daemon is stopping")
+        parts.append((sum_of_span(file, span, block, algorithm, world.sums), span.size))
+    return world.sums.whole(algorithm, parts, multipart=part_size is not None)
 
 
 def new_version(transfer: Transfer, seen: Fingerprint, why: str) -> list[Change]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from syncd.act import dispose, plan, upload, verify
-from syncd.act.recheck import give_up
+from syncd.act.recheck import Stopping, give_up
 from syncd.act.world import World
 from syncd.decide.plan import part_count
 from syncd.decide.retry import file_delay
@@ -88,7 +88,7 @@ def visit(identity: int, world: World) -> Report:
     for _ in range(ROUNDS):
         try:
             _go_on(identity, world, doubt)
-        except (RowMoved, upload.Stopping):
+        except (RowMoved, Stopping):
             return Report(identity, Ending.TROUBLED)
         except (Changed, Vanished) as stale:
             return _ask_for_a_look(identity, world, stale)

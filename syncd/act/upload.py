@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from syncd.act.body import BLOCK, HeldBody, StreamedBody, body_for, sum_of_span
 from syncd.act.plan import target_of
-from syncd.act.recheck import new_version
+from syncd.act.recheck import Stopping, new_version
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
 from syncd.decide.plan import part_count, spans
@@ -188,10 +188,6 @@ def _land_some(flying: set[Future[None]]) -> set[Future[None]]:
 def _gravest(failures: list[BaseException]) -> BaseException:
     """What is not one of our kinds, then what says that the file or the upload is not what we think."""
     return min(failures, key=lambda failure: (isinstance(failure, Exception), not isinstance(failure, Stale)))
-
-
-class Stopping(Stale):
-    """The daemon is stopping: this part is left for the next start."""
 
 
 class _PartJob:

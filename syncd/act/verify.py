@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from syncd.act.body import BLOCK, body_for, sum_of_span
 from syncd.act.plan import target_of
 from syncd.act.recheck import give_up
+from syncd.act.recognize import not_what_was_written
 from syncd.act.upload import count_in_vain
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
@@ -38,7 +39,6 @@ from syncd.model import (
     ForgetParts,
     Move,
     Proof,
-    RemoteObject,
     State,
     Stored,
     Transfer,
@@ -157,7 +157,7 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
         case Finding.OURS if found is not None:
             return arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
         case Finding.FOREIGN if found is not None and found.etag != transfer.condition.if_match:
-            return _not_ours(transfer, world, found)
+            return not_what_was_written(transfer, found, world)
         case Finding.DAMAGED if transfer.attempts > 0:
             raise Refused(
                 "the store shows other bytes or another checksum than those that were sent, each time",
@@ -208,25 +208,6 @@ def _upload_is_gone(transfer: Transfer, world: World) -> bool:
     except UploadGone:
         return True
     return False
-
-
-def _not_ours(transfer: Transfer, world: World, found: RemoteObject) -> Sequence[Change]:
-    """Another object has the key: an earlier version of this very file may be replaced, nothing else."""
-    owner = world.ledger.by_token(found.token) if found.token else None
-    if owner is not None and _is_earlier_version(owner, transfer):
-        why = "the object under the key is an earlier version of this file: it is replaced"
-        sets = Columns(condition=Condition(if_match=found.etag))
-        return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why=why)]
-    raise Refused(
-        f"another object is already under its key {transfer.key}",
-        hint="move that object away or change the key template, then `syncd retry` this file",
-    )
-
-
-def _is_earlier_version(owner: Transfer, transfer: Transfer) -> bool:
-    """Whether the object's transfer was of a file that stayed at this path until it changed."""
-    same_place = (owner.folder, owner.path) == (transfer.folder, transfer.path)
-    return same_place and owner.gone_at is None and owner.state is not State.VANISHED
 
 
 def _local_checksum(transfer: Transfer, world: World) -> str | None:

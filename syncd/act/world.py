@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from syncd.act.board import Board
+from syncd.act.strangers import Strangers
 from syncd.decide.keys import Template
 from syncd.decide.plan import PlanPolicy
 from syncd.decide.select import Selection
@@ -84,3 +85,4 @@ class World:
     token: Callable[[], str]
     chance: Callable[[], float]
     stop: threading.Event
+    strangers: Strangers = field(default_factory=Strangers)

@@ -9,7 +9,9 @@ from syncd.model import State
 MOVES: Mapping[State, frozenset[State]] = {
     State.DISCOVERED: frozenset({State.SETTLED, State.SUPERSEDED, State.VANISHED}),
     State.SETTLED: frozenset({State.DISCOVERED, State.PLANNED, State.SUPERSEDED, State.VANISHED}),
-    State.PLANNED: frozenset({State.CREATING, State.COMPLETING, State.SUPERSEDED, State.VANISHED}),
+    State.PLANNED: frozenset(
+        {State.CREATING, State.COMPLETING, State.VERIFIED, State.SUPERSEDED, State.VANISHED}
+    ),
     State.CREATING: frozenset({State.UPLOADING, State.PLANNED, State.SUPERSEDED, State.VANISHED}),
     State.UPLOADING: frozenset({State.COMPLETING, State.PLANNED, State.SUPERSEDED, State.VANISHED}),
     State.COMPLETING: frozenset(

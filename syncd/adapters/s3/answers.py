@@ -31,6 +31,7 @@ TYPE: Mapping[Algorithm, str] = {
     Algorithm.SHA256: "COMPOSITE",
 }
 MARK = "syncd-upload"  # the metadata that holds the transfer's token
+DEVICE = "syncd-device"  # and who sent it
 
 _ETAG = re.compile(r'"[^"]+"')
 _Answer = Mapping[str, Any]
@@ -116,6 +117,7 @@ def remote_object(answer: _Answer, asked: Asked) -> RemoteObject:
         etag=etag(answer, asked),
         size=size,
         token=metadata.get(MARK),
+        device=metadata.get(DEVICE),
         checksums={kind: shown for kind in FIELD if (shown := checksum(answer, kind))},
         etag_is_md5=not (customer_key or by_kms),
         version_id=answer.get("VersionId"),
