@@ -48,7 +48,8 @@ def on_a_terminal(command: list[str]) -> tuple[int, str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_daemon_that_is_told_to_stop_ends_with_0(rig: Rig, number: signal.Signals) -> None:
     rig.start()
-    assert rig._end(number) == 0
+    rig.signal(number)
+    assert rig.ended() == 0
     assert rig.has_told("stopped")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections import Counter
@@ -37,12 +36,12 @@ def test_killed_in_the_middle_it_sends_at_most_the_parts_in_flight_again(tmp_pat
 
 
 @pytest.mark.parametrize("seed", [20261124])
-def test_twenty_kills_at_random_moments_cost_no_file_and_no_byte(tmp_path: Path, seed: int) -> None:
-    """The kills fall anywhere between the start of the process and its rest, while files keep coming."""
+def test_eight_kills_at_random_moments_cost_no_file_and_no_byte(tmp_path: Path, seed: int) -> None:
+    """The kills fall anywhere between the start of the process and its rest; tests/torture has many more of them."""
     chance = random.Random(seed)
     with Rig(tmp_path) as rig:
         rig.pace.seconds = 0.02
-        for life in range(20):
+        for life in range(8):
             for number in range(3):
                 size = chance.choice([0, 1, 1000, 6 * MIB, 11 * MIB])
                 rig.drop(f"{life}/film {number}", noise(size, seed + 10 * life + number))
@@ -52,12 +51,11 @@ def test_twenty_kills_at_random_moments_cost_no_file_and_no_byte(tmp_path: Path,
             rig.kill()
         rig.pace.seconds = 0.0
         rig.start()
-        rig.wait(lambda: rig.arrived() == 60, seconds=90.0, what="all sixty objects")
-        rig.wait(lambda: len(rig.store.uploads()) <= possible_orphans(rig), seconds=30.0, what="clearing up")
+        rig.wait(lambda: rig.arrived() == 24, seconds=90.0, what="all objects")
+        rig.wait(
+            lambda: len(rig.store.uploads()) <= rig.status()["possible_orphans"],
+            seconds=30.0,
+            what="clearing up",
+        )
         assert rig.stop() == 0
-        rig.assert_everything_arrived_once(orphans=20)
-
-
-def possible_orphans(rig: Rig) -> int:
-    """A device may not list uploads: what a kill between Create and its record leaves behind can only be counted."""
-    return int(json.loads(rig.run("status", "--json").stdout)["possible_orphans"])
+        rig.assert_everything_arrived_once(orphans=8)

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -29,11 +30,12 @@ TOKEN = "a-token-of-the-rig"
 
 
 class Pace:
-    """Makes UploadPart take a while, so that there is a middle to be killed in."""
+    """Makes UploadPart take a while, so that there is a middle to be killed in; and tells of every write that was done."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, wrote: Callable[[str], None] = lambda key: None) -> None:
         self.seconds = seconds
         self.down = False
+        self._wrote = wrote
 
     def before(self, record: Record) -> Fault | None:
         if self.down and record.operation != "AssumeRole":
@@ -42,6 +44,8 @@ class Pace:
         return Fault(delay=self.seconds) if slow else None
 
     def after(self, record: Record) -> Fault | None:
+        if record.operation in {"PutObject", "CompleteMultipartUpload"} and record.status == 200:
+            self._wrote(record.key)
         return None
 
 
@@ -62,7 +66,10 @@ class Rig:
         self.inbox = place / "inbox"
         self.inbox.mkdir(parents=True)
         self.store = Store(place / "store", min_part_size=min_part_size, min_session_seconds=1, clock=clock)
-        self.pace = Pace()
+        self.written: list[
+            tuple[str, str]
+        ] = []  # (key, SHA-256) of the object after every write that succeeded
+        self.pace = Pace(wrote=self._remember_write)
         self.store.faults = self.pace
         self.store.start()
         issuer = Issuer(
@@ -83,8 +90,15 @@ class Rig:
         self.config = place / "config.yaml"
         self.write_config(**config)
         self.events: list[dict[str, Any]] = []
+        self.said: list[str] = []  # every line of every life, and what other commands printed
+        self.around: list[
+            str
+        ] = []  # goes before the daemon's command line: strace, unshare, a shell with limits
         self.child: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
+
+    def _remember_write(self, key: str) -> None:
+        self.written.append((key, hashlib.sha256(self.store.read(key)).hexdigest()))
 
     def write_config(
         self,
@@ -127,48 +141,75 @@ log: {{level: info, format: json}}
 
     def start(self, *options: str) -> None:
         """Start it and wait until it holds its signals and its ledger."""
+        self.launch(*options)
+        self.wait(lambda: self.has_told("started"), what="the start")
+
+    def launch(self, *options: str) -> None:
+        """Start it and wait for nothing. It gets a process group of its own, so that what is around it ends with it."""
         self.events.clear()
         self.child = subprocess.Popen(
-            self.command("run", *options), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            [*self.around, *self.command("run", *options)],
+            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
         )
         self._reader = threading.Thread(target=self._read, args=(self.child,), daemon=True)
         self._reader.start()
-        self.wait(lambda: self.has_told("started"), what="the start")
 
     def has_told(self, event: str) -> bool:
         return any(each.get("event") == event for each in self.events)
 
     def _read(self, child: subprocess.Popen[str]) -> None:
-        assert child.stderr is not None
-        for line in child.stderr:
+        assert child.stdout is not None
+        for line in child.stdout:
+            self.said.append(line)
             try:
                 self.events.append(json.loads(line))
             except ValueError:
                 self.events.append({"event": "no json", "line": line})
 
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
+    def kill(self) -> int:
+        """SIGKILL to all of its group; the exit code."""
+        if self.child is not None and self.child.poll() is None:
+            os.killpg(self.child.pid, signal.SIGKILL)
+        return self.ended()
 
     def stop(self, patience: float = 30.0) -> int:
         """SIGTERM; the exit code."""
-        return self._end(signal.SIGTERM, patience)
+        self.signal(signal.SIGTERM)
+        return self.ended(patience)
 
-    def _end(self, number: int, patience: float = 30.0) -> int:
-        child, self.child = self.child, None
+    def signal(self, number: int) -> None:
+        """To the daemon itself, whatever is around it; harmless when it has ended."""
+        if self.child is not None and self.child.poll() is None:
+            own = [event["pid"] for event in self.events if event.get("event") == "started"]
+            os.kill(own[0] if own else self.child.pid, number)
+
+    def ended(self, patience: float = 30.0) -> int:
+        """Wait for its end; the exit code, 0 where none runs."""
+        child = self.child
         if child is None:
             return 0
-        child.send_signal(number)
         code = child.wait(patience)
+        self.child = None
         if self._reader is not None:
             self._reader.join(5.0)
-        if child.stderr is not None:
-            child.stderr.close()
+        if child.stdout is not None:
+            child.stdout.close()
         return code
 
     def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             self.command(*arguments), capture_output=True, text=True, timeout=timeout, check=False
         )
+        self.said += [done.stdout, done.stderr]
+        return done
+
+    def status(self) -> dict[str, Any]:
+        """The status document."""
+        document: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return document
 
     def wait(self, condition: Callable[[], bool], seconds: float = 60.0, *, what: str = "it") -> None:
         """Until the condition holds; fails with the daemon's last words."""
@@ -199,14 +240,37 @@ log: {{level: info, format: json}}
         """The oracle over the whole inbox. `orphans`: so many uploads may have been left open by kills."""
         objects = self.store.objects()
         files = {path for path in self.inbox.rglob("*") if path.is_file() and not path.name.startswith(".")}
-        assert {f"cam/inbox/{path.relative_to(self.inbox)}" for path in files} == set(objects)
+        assert {self.key_of(path) for path in files} == set(objects)
         for path in files:
-            kept = objects[f"cam/inbox/{path.relative_to(self.inbox)}"]
-            assert kept.sha256 == hashlib.sha256(path.read_bytes()).hexdigest(), path
-        writes = self.successes("PutObject", "CompleteMultipartUpload")
-        keys = [record.key for record in writes]
-        assert len(keys) == len(set(keys)), "an object was written more than once"
+            assert objects[self.key_of(path)].sha256 == hashlib.sha256(path.read_bytes()).hexdigest(), path
+        assert len(self.written) == len(set(self.written)), "a version was written more than once"
+        assert len(self.successes("PutObject", "CompleteMultipartUpload")) <= len(self.written)
         assert len(self.store.uploads()) <= orphans, "an upload was left open"
+        self.assert_ledger_sound()
+        self.assert_no_secret_was_told()
+
+    def key_of(self, path: Path) -> str:
+        return f"cam/inbox/{path.relative_to(self.inbox)}"
+
+    def assert_ledger_sound(self) -> None:
+        """Only when no daemon runs."""
+        with sqlite3.connect(self.place / "state" / "state.db") as look:
+            assert look.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        look.close()
+
+    def assert_no_secret_was_told(self) -> None:
+        """Neither the token nor what any session was signed with is in the log, in what was printed, or in the ledger."""
+        sessions = [
+            principal.session
+            for principal in self.store._keyring._principals.values()
+            if principal.session is not None
+        ]
+        secrets = [TOKEN, *(each.secret_key for each in sessions), *(each.token for each in sessions)]
+        told = "".join(self.said)
+        kept = b"".join(path.read_bytes() for path in (self.place / "state").iterdir())
+        for secret in secrets:
+            assert secret not in told, "a secret was told"
+            assert secret.encode() not in kept, "a secret is in the ledger"
 
     def successes(self, *operations: str) -> list[Record]:
         return [
