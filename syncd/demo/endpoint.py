@@ -1,7 +1,8 @@
 """The demo's credential API: knows one token, calls AssumeRole at the store, answers as the contract says.
 
 `POST /v1/credentials` with a bearer token and {"device": ...} gives the AssumeRole answer plus Destination, the
-session cut down to the device's own prefix; `GET` gives the container form. It is no model for a deployment: one
+session cut down to the device's own prefix; `GET` gives the container form. Tests step in with the words of the store's
+faults: every request is a Record of the operation "Credentials". It is no model for a deployment: one
 token opens every device, and there is no TLS.
 """
 
@@ -10,15 +11,18 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from syncd.demo.loopback import Answer, LoopbackServer, Request
+from syncd.demo.store.faults import Fault, Faults, Record
+from syncd.demo.store.suffer import befall, dress
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PATH = "/v1/credentials"
+OPERATION = "Credentials"
 _MAX_BODY = 4096
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,57}")
 _ACTIONS = ("s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
@@ -58,7 +63,8 @@ class RefusedError(Exception):
 class Endpoint:
     """The credential API on loopback between `start` and `stop`; its port stays the same over stops.
 
-    `issued` counts the sessions given out, `calls` every request. `override` may answer in its place.
+    `issued` counts the sessions given out, `calls` every request. `override` may answer in its place, `faults` do what
+    they do to the store. `bucket_actions` are what its sessions may do to the bucket itself.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Endpoint:
         token: str,
         device: str = "demo",
         session_seconds: int = 60,
+        bucket_actions: tuple[str, ...] = (),
         port: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -76,8 +83,12 @@ class Endpoint:
         self.token = token
         self.session_seconds = session_seconds
         self.override: Override | None = None
+        self.faults: Faults | None = None
+        self.bucket_actions = bucket_actions
         self._issuer = issuer
         self._device = device
+        self._clock = clock
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._client: STSClient | None = None
         self._server = LoopbackServer(self._respond, port=port, clock=clock)
@@ -89,10 +100,12 @@ class Endpoint:
 
     def start(self) -> None:
         """Listen; after a `stop`, on the same port as before."""
+        self._stopping.clear()
         self._server.start()
 
     def stop(self) -> None:
         """Go away: stop listening and hang up; again is harmless."""
+        self._stopping.set()
         self._server.stop()
         with self._lock:
             if self._client is not None:
@@ -109,6 +122,31 @@ class Endpoint:
     def _respond(self, request: Request) -> Answer:
         with self._lock:
             self.calls += 1
+        faults = self.faults
+        if faults is None:
+            return self._answer(request)
+        record = self._record(request)
+        answer = self._meet(faults.before(record), request, lambda: self._answer(request))
+        record.status = answer.status
+        return self._meet(faults.after(record), request, lambda: answer)
+
+    def _record(self, request: Request) -> Record:
+        return Record(
+            at=self._clock(),
+            request_id=secrets.token_hex(8),
+            method=request.method,
+            operation=OPERATION,
+            length=request.body.length or 0,
+        )
+
+    def _meet(self, fault: Fault | None, request: Request, otherwise: Callable[[], Answer]) -> Answer:
+        """Let the fault happen to the request; where that does not end it, to the answer that comes otherwise."""
+        if fault is None:
+            return otherwise()
+        befall(fault, request.body, self._stopping)
+        return dress(fault, _instead(fault, fault.status) if fault.status is not None else otherwise())
+
+    def _answer(self, request: Request) -> Answer:
         try:
             instead = self.override(request) if self.override is not None else None
             return instead if instead is not None else self._credentials(request)
@@ -143,7 +181,7 @@ class Endpoint:
                 RoleArn=self._issuer.role_arn,
                 RoleSessionName=f"syncd-{device}"[:64],
                 DurationSeconds=self.session_seconds,
-                Policy=session_policy(self._issuer.bucket, prefix),
+                Policy=session_policy(self._issuer.bucket, prefix, self.bucket_actions),
             )
         except (BotoCoreError, ClientError) as error:
             log.warning("assume_role_failed", device=device, error=str(error))
@@ -163,14 +201,21 @@ class Endpoint:
             return self._client
 
 
-def session_policy(bucket: str, prefix: str) -> str:
+def session_policy(bucket: str, prefix: str, bucket_actions: tuple[str, ...] = ()) -> str:
     """What a session may do below the prefix, as compact JSON (some gateways refuse policies with spaces)."""
-    statement = {
-        "Effect": "Allow",
-        "Action": list(_ACTIONS),
-        "Resource": f"arn:aws:s3:::{bucket}/{prefix}*",
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, separators=(",", ":"))
+    statements = [_allow(_ACTIONS, f"arn:aws:s3:::{bucket}/{prefix}*")]
+    if bucket_actions:
+        statements.append(_allow(bucket_actions, f"arn:aws:s3:::{bucket}"))
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+
+
+def _allow(actions: tuple[str, ...], arn: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": arn}
+
+
+def _instead(fault: Fault, status: int) -> Answer:
+    answer = error_answer(status, fault.code, fault.message, fault.headers)
+    return answer if fault.body is None else replace(answer, body=fault.body, repeat=fault.repeat)
 
 
 def json_answer(status: int, document: Any, headers: dict[str, str] | None = None) -> Answer:

@@ -1,14 +1,18 @@
 """An HTTP/1.1 server on loopback, as the demo's store and credential endpoint both need it.
 
 It keeps connections alive, streams bodies in large blocks, sends `100 Continue` only once somebody asks for the body,
-and can be stopped at once with every connection closed. It refuses chunked bodies (their reader sees no length and
+and can be stopped at once with every connection closed. Where it is told to, it behaves badly: drips, breaks off, resets,
+falls silent. It refuses chunked bodies (their reader sees no length and
 must answer so), TLS, and any address but 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
+import select
 import socket
+import struct
 import sys
 import threading
 import time
@@ -30,10 +34,20 @@ DRAIN_AT_MOST = 1 << 20  # an unread body up to this size is read away, so that 
 LINGER_SECONDS = (
     1.0  # how long a longer one is read away after the answer, so that no RST overtakes the answer
 )
+DROPS_PER_S = 20
+_LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 class DroppedError(ConnectionError):
     """No answer goes out: the connection just ends."""
+
+
+class ResetError(DroppedError):
+    """No answer goes out: the connection ends with RST."""
+
+
+class HungError(DroppedError):
+    """No answer goes out and nothing more is read, until the client or the server goes away."""
 
 
 class TruncatedBodyError(ConnectionError):
@@ -41,11 +55,16 @@ class TruncatedBodyError(ConnectionError):
 
 
 class Body:
-    """A request's body, read at most once. `length` is None where the request announced none."""
+    """A request's body, read at most once. `length` is None where the request announced none.
+
+    It is read in blocks of at most `step` bytes; each of `hooks` sees every block with its offset and may change it.
+    """
 
     def __init__(self, source: BinaryIO, length: int | None, invite: Callable[[], None] | None) -> None:
         self.length = length
         self.received = 0
+        self.step = BLOCK
+        self.hooks: list[Callable[[int, memoryview], None]] = []
         self._source = source
         self._invite = invite
 
@@ -59,17 +78,20 @@ class Body:
         """Whether the client still waits for `100 Continue`, so that nothing of the body is under way."""
         return self._invite is not None
 
-    def blocks(self) -> Iterator[memoryview]:
-        """The bytes, in blocks that are valid until the next one. Raises TruncatedBodyError."""
+    def blocks(self, at_most: int | None = None) -> Iterator[memoryview]:
+        """The bytes, or the next `at_most`, in blocks that are valid until the next one. Raises TruncatedBodyError."""
         if self._invite is not None and self.remaining:
             self._invite()
         self._invite = None
-        buffer = memoryview(bytearray(min(BLOCK, self.remaining)))
-        while self.remaining:
-            count = self._source.readinto(buffer[: self.remaining])  # type: ignore[attr-defined]
-            self.received += count
+        end = self.received + min(self.remaining, self.remaining if at_most is None else at_most)
+        buffer = memoryview(bytearray(min(self.step, end - self.received)))
+        while self.received < end:
+            count = self._source.readinto(buffer[: end - self.received])  # type: ignore[attr-defined]
             if count == 0:
                 raise TruncatedBodyError
+            for hook in self.hooks:
+                hook(self.received, buffer[:count])
+            self.received += count
             yield buffer[:count]
 
     def read(self) -> bytes:
@@ -108,17 +130,23 @@ class FileSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back: either `body`, or the `spans` of files one after the other."""
+    """What goes back: `body`, `repeat` times over, or the `spans` of files one after the other.
+
+    It goes out at once, or evenly over `drip` seconds; after `truncate` bytes of content the connection ends.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     spans: tuple[FileSpan, ...] = ()
+    repeat: int = 1
+    drip: float = 0.0
+    truncate: int | None = None
 
     @property
     def length(self) -> int:
         """Bytes of content, which a HEAD names and does not send."""
-        return len(self.body) + sum(span.size for span in self.spans)
+        return len(self.body) * self.repeat + sum(span.size for span in self.spans)
 
 
 Responder = Callable[[Request], Answer]
@@ -190,7 +218,10 @@ class _Listener(ThreadingHTTPServer):
         thread.start()
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        super().shutdown_request(request)
+        if isinstance(request, socket.socket) and _ends_with_reset(request):
+            self.close_request(request)  # without the FIN that a shutdown sends first
+        else:
+            super().shutdown_request(request)
         if isinstance(request, socket.socket):
             with self._lock:
                 self._connections.pop(request, None)
@@ -235,13 +266,22 @@ class _Connection(BaseHTTPRequestHandler):
         request = self._request()
         try:
             answer = self.server.respond(request)
-        except ConnectionError:
+        except ConnectionError as end:
             self.close_connection = True
+            self._break_off(end)
             return
         linger = self._dispose_of_body(request)
         self._send(request, answer)
         if linger:
             self._linger()
+
+    def _break_off(self, end: ConnectionError) -> None:
+        if isinstance(end, ResetError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+        elif isinstance(end, HungError):
+            gone = select.poll()
+            gone.register(self.connection, select.POLLRDHUP)  # a stop of the server shuts it down, too
+            gone.poll()
 
     def _request(self) -> Request:
         headers: dict[str, str] = {}
@@ -290,9 +330,30 @@ class _Connection(BaseHTTPRequestHandler):
         lines += [f"{name}: {text}" for name, text in headers.items()]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
         wants_content = request.method != "HEAD"
+        if answer.drip or answer.truncate is not None or answer.repeat > 1:
+            self._send_badly(head, answer, wants_content)
+            return
         self.connection.sendall(head + answer.body if wants_content else head)
         if wants_content:
             self._send_spans(answer.spans)
+
+    def _send_badly(self, head: bytes, answer: Answer, wants_content: bool) -> None:
+        content = _cut(_content(answer), answer.truncate) if wants_content else iter(())
+        if answer.drip:
+            self._drip(head + b"".join(content), answer.drip)
+        else:
+            self.connection.sendall(head)
+            for block in content:
+                self.connection.sendall(block)
+        if wants_content and answer.truncate is not None:
+            raise DroppedError
+
+    def _drip(self, whole: bytes, seconds: float) -> None:
+        count = min(len(whole), max(2, math.ceil(seconds * DROPS_PER_S)))
+        for number in range(count):
+            first, last = (len(whole) * each // count for each in (number, number + 1))
+            self.connection.sendall(whole[first:last])
+            time.sleep(seconds / count)
 
     def _send_spans(self, spans: tuple[FileSpan, ...]) -> None:
         for span in spans:
@@ -312,6 +373,29 @@ class _Connection(BaseHTTPRequestHandler):
             self.connection.settimeout(LINGER_SECONDS)
             while self.connection.recv(BLOCK):
                 pass
+
+
+def _content(answer: Answer) -> Iterator[bytes]:
+    for _ in range(answer.repeat):
+        yield answer.body
+    for span in answer.spans:
+        with span.path.open("rb") as source:
+            source.seek(span.offset)
+            for begin in range(0, span.size, BLOCK):
+                yield source.read(min(BLOCK, span.size - begin))
+
+
+def _cut(blocks: Iterator[bytes], at_most: int | None) -> Iterator[bytes]:
+    left = at_most
+    for block in blocks:
+        yield block if left is None else block[:left]
+        left = None if left is None else left - len(block)
+        if left is not None and left <= 0:
+            return
+
+
+def _ends_with_reset(connection: socket.socket) -> bool:
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_LINGER_ZERO)) == _LINGER_ZERO
 
 
 def _phrase(status: int) -> str:

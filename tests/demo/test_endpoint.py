@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
+from http.client import HTTPException, RemoteDisconnected
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.script import API_KINDS, Rule, Script
 
 from syncd.demo.endpoint import PATH, Endpoint, Issuer, error_answer, session_policy
 from syncd.demo.loopback import Answer, Request
-from syncd.demo.store import Store
+from syncd.demo.store import Fault, Store
 
 TOKEN = {"Authorization": "Bearer t0ken"}
 
 
-@pytest.fixture
-def endpoint(store: Store, clock: Any) -> Iterator[Endpoint]:
-    issuer = Issuer(
+def _issuer(store: Store) -> Issuer:
+    return Issuer(
         url=store.url,
         access_key=store.access_key,
         secret_key=store.secret_key,
@@ -28,7 +32,19 @@ def endpoint(store: Store, clock: Any) -> Iterator[Endpoint]:
         bucket=store.bucket,
         region=store.region,
     )
-    with Endpoint(issuer, token="t0ken", device="box", session_seconds=30, clock=clock) as running:
+
+
+def _keys(credentials: dict[str, str]) -> dict[str, str]:
+    return {
+        "aws_access_key_id": credentials["AccessKeyId"],
+        "aws_secret_access_key": credentials["SecretAccessKey"],
+        "aws_session_token": credentials["SessionToken"],
+    }
+
+
+@pytest.fixture
+def endpoint(store: Store, clock: Any) -> Iterator[Endpoint]:
+    with Endpoint(_issuer(store), token="t0ken", device="box", session_seconds=30, clock=clock) as running:
         yield running
 
 
@@ -38,9 +54,10 @@ def _ask(
     headers: dict[str, str] | None = None,
     method: str = "POST",
     path: str = PATH,
+    timeout: float = 10,
 ) -> tuple[int, Any, dict[str, str]]:
     port = int(endpoint.url.split(":")[2].split("/")[0])
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
         connection.request(method, path, body, TOKEN if headers is None else headers)
         with connection.getresponse() as response:
             content = response.read()
@@ -58,14 +75,7 @@ def test_a_device_gets_credentials_for_its_own_prefix_only(
     left = datetime.fromisoformat(credentials["Expiration"]).timestamp() - clock()
     assert 25 < left <= 30
     assert "date" in headers
-    client = connect(
-        store,
-        {
-            "aws_access_key_id": credentials["AccessKeyId"],
-            "aws_secret_access_key": credentials["SecretAccessKey"],
-            "aws_session_token": credentials["SessionToken"],
-        },
-    )
+    client = connect(store, _keys(credentials))
     client.put_object(Bucket="captures", Key="cam-07/a", Body=b"x")
     assert refused(client.put_object, Bucket="captures", Key="cam-08/a", Body=b"x") == (403, "AccessDenied")
     upload = client.create_multipart_upload(Bucket="captures", Key="cam-07/b")["UploadId"]
@@ -156,3 +166,62 @@ def test_it_can_go_away_and_come_back_on_the_same_port(endpoint: Endpoint) -> No
 
 def test_the_session_policy_is_compact() -> None:
     assert " " not in session_policy("captures", "cam-07/")
+
+
+def test_what_happens_to_the_store_can_happen_to_it(endpoint: Endpoint) -> None:
+    endpoint.faults = Script(
+        [
+            Rule(nth=1, fault=Fault(reset=True)),
+            Rule(nth=1, fault=Fault(hang=True), times=1),
+            Rule(nth=1, fault=Fault(drop=True), when="after"),
+        ]
+    )
+    with pytest.raises(ConnectionResetError):
+        _ask(endpoint)
+    with pytest.raises(TimeoutError):
+        _ask(endpoint, timeout=0.1)
+    with pytest.raises(RemoteDisconnected):
+        _ask(endpoint)
+    assert endpoint.issued == 1  # the last one was given out, and its answer lost
+    assert _ask(endpoint)[0] == 200
+
+
+def test_a_silence_of_it_ends_with_it(endpoint: Endpoint) -> None:
+    endpoint.faults = script = Script([Rule(fault=Fault(hang=True))])
+    ends: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(RemoteDisconnected) as caught:
+            _ask(endpoint)
+        ends.append(caught.value)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not script.hits:
+        time.sleep(0.001)
+    endpoint.stop()
+    asking.join(5)
+    assert ends
+
+
+@pytest.mark.parametrize("name", sorted(set(API_KINDS) - {"API 100 MB"}))
+def test_every_kind_of_trouble_can_happen_to_it(endpoint: Endpoint, name: str) -> None:
+    assert _ask(endpoint)[0] == 200  # builds its client of STS, which takes a while
+    endpoint.faults = script = Script([API_KINDS[name](times=1)])
+    with suppress(OSError, HTTPException, ValueError):
+        _ask(endpoint, timeout=0.2)
+    assert script.hits == 1
+    assert _ask(endpoint)[0] == 200
+
+
+def test_a_session_may_be_allowed_to_list_uploads(tmp_path: Path, connect: Any, refused: Any) -> None:
+    listing = ("s3:ListBucketMultipartUploads",)
+    with Store(tmp_path / "listing", min_session_seconds=1, role_may=listing) as store:
+        for may, outcome in (((), (403, "AccessDenied")), (listing, None)):
+            with Endpoint(_issuer(store), token="t0ken", bucket_actions=may) as endpoint:
+                keys = _ask(endpoint)[1]["Credentials"]
+            client = connect(store, _keys(keys))
+            if outcome is None:
+                client.list_multipart_uploads(Bucket="captures")
+            else:
+                assert refused(client.list_multipart_uploads, Bucket="captures") == outcome

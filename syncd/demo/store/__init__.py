@@ -7,8 +7,9 @@
     completion CompleteMultipartUpload                    listings   buckets and lists
     objects    the state on disk                          intake     what a body must turn out to be
     sums       checksum arithmetic                        documents  XML
-    sts        AssumeRole                                 faults     where tests step in, and the journal
-    refusals   error codes
+    sts        AssumeRole                                 faults     where tests step in, and with what
+    suffer     what a fault does                          habits     how stores in the field differ
+    refusals   error codes                                journal    the requests, remembered
 
 It shares no code with the daemon: what both say about a checksum or a signature was worked out twice. Left out, and
 answered with NotImplemented: presigned URLs, aws-chunked trailers, versions, copies, ACLs, object lock.
@@ -17,6 +18,7 @@ answered with NotImplemented: presigned URLs, aws-chunked trailers, versions, co
 from __future__ import annotations
 
 from syncd.demo.store.faults import Fault, Faults, Record
+from syncd.demo.store.habits import Habits
 from syncd.demo.store.store import ACCOUNT, Store, StoredObject
 
-__all__ = ["ACCOUNT", "Fault", "Faults", "Record", "Store", "StoredObject"]
+__all__ = ["ACCOUNT", "Fault", "Faults", "Habits", "Record", "Store", "StoredObject"]

@@ -10,6 +10,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from syncd.demo.loopback import Request
 from syncd.demo.store.faults import Record
+from syncd.demo.store.habits import Habits
 from syncd.demo.store.keys import Principal
 from syncd.demo.store.objects import Bucket
 from syncd.demo.store.refusals import S3Error, not_implemented
@@ -127,6 +128,7 @@ class Call:
     key: str
     query: dict[str, str]
     now: float
+    habits: Habits
 
     @property
     def headers(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ _MAX_METADATA = 2048
 def put_object(call: Call) -> Answer:
     """Store the body under the key, if it is what its headers say and the conditions hold, before and after it came."""
     description = describe(call)
-    intake = Intake(call.headers, default=default_algorithm())
+    intake = Intake(call.headers, default=default_algorithm(call.habits))
     check_size(call.request.body)
     check_conditions(call)
     file = call.bucket.new_data_file()
@@ -168,7 +168,7 @@ def existing(call: Call) -> ObjectRecord:
     read_small(call.request, SMALL)
     record = call.bucket.objects.get(call.key)
     if record is None:
-        if not call.may("s3:ListBucket"):
+        if call.habits.hides_missing or not call.may("s3:ListBucket"):
             raise S3Error("AccessDenied", "Access Denied")
         raise S3Error("NoSuchKey", "The specified key does not exist.", Key=call.key)
     match, none_match = call.headers.get("if-match"), call.headers.get("if-none-match")

@@ -23,6 +23,11 @@ def document(root: str, children: Sequence[Node], *, namespace: str | None = S3_
     return f"{_DECLARATION}<{root}{attribute}>{_inner(children)}</{root}>".encode()
 
 
+def element(name: str, text: str) -> bytes:
+    """One element with a text, for a document that is being changed."""
+    return _inner([(name, text)]).encode()
+
+
 def read_document(content: bytes, root: str) -> ET.Element:
     """The root element, names without their namespace. Raises S3Error MalformedXML."""
     if b"<!" in content:

@@ -1,18 +1,15 @@
-"""Where a test may step between the store and its client: before a request takes effect, and before it is answered.
+"""Where a test may step between a server and its client: before a request takes effect, and before it is answered.
 
-The store only asks and obeys; which request is hit by what is decided by the one who sets `Store.faults`.
+The server only asks and obeys; which request is hit by what is decided by the one who sets `faults`. The words are the
+same for the store and for the demo's credential API; `suffer` says what each does.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections import Counter, deque
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Protocol, TextIO
+from dataclasses import dataclass, field
+from typing import Protocol
 
-REMEMBERED = 200_000
+ALL = 1 << 62  # for `take`: the whole body
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,18 +37,45 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What shall happen instead: wait `delay` seconds, then drop the connection, or answer with `status`.
+    """What shall happen to a request, in this order; without an end (`hang` to `status`) it goes on.
 
-    Without `drop` and `status` the request goes on after the delay. `body` replaces the error document of `code`.
+    `abort`: the upload that it names is dropped first. `delay`: so many seconds pass. `pace`: its body is read no faster
+    than so many bytes a second. `flip`: this bit of it (modulo its length) is the other way round. `take`: so many bytes of
+    it are read before the end comes. Ends: `hang` reads and answers nothing until somebody goes away, `reset` ends the
+    connection with RST, `drop` with FIN, `status` answers: with the error document of `code`, or with `body`,
+    sent `repeat` times; `foreign` if none of our headers shall be in it, as from a proxy or a captive portal.
+    Whatever is answered: `etag` stands in for every ETag in it, it takes `drip` seconds to come, and after `truncate` bytes
+    of its content the connection ends.
     """
 
+    abort: bool = False
     delay: float = 0.0
+    pace: float | None = None
+    flip: int | None = None
+    take: int | None = None
+    hang: bool = False
+    reset: bool = False
     drop: bool = False
     status: int | None = None
     code: str = "InternalError"
     message: str = "We encountered an internal error. Please try again."
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    repeat: int = 1
+    foreign: bool = False
+    etag: str | None = None
+    drip: float | None = None
+    truncate: int | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Whether the request goes no further."""
+        return self.hang or self.reset or self.drop or self.status is not None
+
+    def __post_init__(self) -> None:
+        """Refuse what would silently not happen."""
+        if self.take is not None and not self.ends:
+            raise ValueError("`take` needs an end: hang, reset, drop or status")
 
 
 class Faults(Protocol):
@@ -62,39 +86,3 @@ class Faults(Protocol):
 
     def after(self, record: Record) -> Fault | None:
         """After the effect, before the answer: `record.status` is what would be answered."""
-
-
-class Journal:
-    """Remembers requests, the last 200,000, and appends them as JSON lines to a file while one is open."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._records: deque[Record] = deque(maxlen=REMEMBERED)
-        self._file: TextIO | None = None
-
-    def open(self, path: Path) -> None:
-        """Append to this file from now on."""
-        self._file = path.open("a", encoding="utf-8", buffering=1)
-
-    def add(self, record: Record) -> None:
-        """Remember a request whose outcome is known."""
-        with self._lock:
-            self._records.append(record)
-            if self._file is not None:
-                self._file.write(json.dumps(asdict(record)) + "\n")
-
-    def records(self) -> list[Record]:
-        """All that is remembered, in the order of their outcomes."""
-        with self._lock:
-            return list(self._records)
-
-    def counts(self) -> Counter[str]:
-        """How many requests per operation succeeded ("UploadPart"), or ended with a code ("UploadPart NoSuchUpload")."""
-        return Counter(f"{each.operation} {each.code}".strip() for each in self.records())
-
-    def close(self) -> None:
-        """Close the file, if there is one."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None

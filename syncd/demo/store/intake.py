@@ -11,6 +11,7 @@ import binascii
 
 from syncd.demo.loopback import Request
 from syncd.demo.store.auth import UNSIGNED
+from syncd.demo.store.habits import Habits
 from syncd.demo.store.refusals import S3Error, not_implemented
 from syncd.demo.store.sums import ALGORITHMS, DIGEST_SIZES, FAST_CRC64, Block, header_value, new_sum
 
@@ -112,9 +113,9 @@ def is_digest(text: str, size: int) -> bool:
         return False
 
 
-def default_algorithm() -> str | None:
+def default_algorithm(habits: Habits) -> str | None:
     """What bodies without a checksum are summed by, as AWS does; left out where CRC-64 would be slow (no awscrt)."""
-    return "crc64nvme" if FAST_CRC64 else None
+    return "crc64nvme" if FAST_CRC64 and not habits.ignores_checksums else None
 
 
 def read_small(request: Request, limit: int) -> bytes:

@@ -10,21 +10,25 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from syncd.demo.loopback import Answer, DroppedError, Request, TruncatedBodyError
+from syncd.demo.loopback import Answer, DroppedError, HungError, Request, ResetError, TruncatedBodyError
 from syncd.demo.store import contents, listings, multipart
 from syncd.demo.store.auth import Gate, read_claim
 from syncd.demo.store.calls import Call, Operation, Target, check_headers, read_target, recognise, resource
 from syncd.demo.store.completion import complete_upload
 from syncd.demo.store.documents import Node, document
-from syncd.demo.store.faults import Fault, Faults, Journal, Record
+from syncd.demo.store.faults import Fault, Faults, Record
+from syncd.demo.store.habits import Habits
+from syncd.demo.store.journal import Journal
 from syncd.demo.store.keys import Principal
 from syncd.demo.store.objects import Bucket
 from syncd.demo.store.refusals import S3Error
 from syncd.demo.store.sts import StsError, TokenService, error_answer, refusal
+from syncd.demo.store.suffer import befall, dress
 
 log = structlog.get_logger()
 
 _ERROR_STATUS = 400
+_ENDS: dict[type[DroppedError], str] = {ResetError: "Reset", HungError: "Hung"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class Service:
     clock: Callable[[], float]
     stopping: threading.Event
     faults: Callable[[], Faults | None]
+    habits: Callable[[], Habits]
 
     def respond(self, request: Request) -> Answer:
         """The answer, written down in the journal. Raises DroppedError or TruncatedBodyError: none goes out."""
@@ -53,8 +58,8 @@ class Service:
         started = time.monotonic()
         try:
             answer = self._answer(request, record)
-        except DroppedError:
-            record.status, record.code = 0, "Dropped"
+        except DroppedError as end:
+            record.status, record.code = 0, _ENDS.get(type(end), "Dropped")
             raise
         except TruncatedBodyError:
             record.code = "IncompleteBody"
@@ -63,26 +68,32 @@ class Service:
             record.received = request.body.received
             record.seconds = time.monotonic() - started
             self.journal.add(record)
-        ids = {"x-amz-request-id": record.request_id, "x-amz-id-2": record.request_id}
-        return replace(answer, headers={"Content-Type": "application/xml"} | answer.headers | ids)
+        return answer
 
     def _answer(self, request: Request, record: Record) -> Answer:
-        answer = self._operate(request, record)
-        record.status = answer.status
         faults = self.faults()
+        answer = self._operate(request, record, faults)
+        record.status = answer.status
         fault = faults.after(record) if faults is not None else None
-        instead = self._suffer(fault, record, request) if fault is not None else None
-        return answer if instead is None else instead
+        return answer if fault is None else self._meet(fault, request, record, lambda: answer)
 
-    def _operate(self, request: Request, record: Record) -> Answer:
+    def _operate(self, request: Request, record: Record, faults: Faults | None) -> Answer:
         try:
             target = read_target(request)
             operation = recognise(request, target)
             _note(record, operation, target, request)
-            faults = self.faults()
-            fault = faults.before(record) if faults is not None else None
-            instead = self._suffer(fault, record, request) if fault is not None else None
-            return instead if instead is not None else self._perform(request, record, operation, target)
+        except S3Error as error:
+            return self._refuse(request, record, error)
+        fault = faults.before(record) if faults is not None else None
+
+        def perform() -> Answer:
+            return self._attempt(request, record, operation, target)
+
+        return perform() if fault is None else self._meet(fault, request, record, perform)
+
+    def _attempt(self, request: Request, record: Record, operation: Operation, target: Target) -> Answer:
+        try:
+            return _signed_by_us(self._perform(request, record, operation, target), record)
         except (S3Error, StsError) as error:
             return self._refuse(request, record, error)
         except (ConnectionError, TimeoutError):
@@ -96,6 +107,7 @@ class Service:
         if operation.name == "AssumeRole":
             return self.tokens.assume_role(request, record.request_id)
         principal = self.gate.admit(request, service="s3")
+        request = self.habits().overlook(request, operation.name)
         if operation.name == "CreateBucket":
             return self._create_bucket(principal, target, operation)
         call = self._call(request, record, principal, target)
@@ -133,6 +145,7 @@ class Service:
             key=target.key,
             query=target.query,
             now=self.clock(),
+            habits=self.habits(),
         )
 
     def _create_bucket(self, principal: Principal, target: Target, operation: Operation) -> Answer:
@@ -143,29 +156,48 @@ class Service:
         self.make_bucket(target.bucket)
         return Answer(headers={"Location": f"/{target.bucket}"})
 
-    def _suffer(self, fault: Fault, record: Record, request: Request) -> Answer | None:
-        """Let the fault happen; None when the request goes on."""
-        if fault.delay and self.stopping.wait(fault.delay):
-            raise DroppedError
-        if fault.drop:
-            raise DroppedError
-        if fault.status is None:
-            return None
-        record.status = fault.status
-        record.code = fault.code if fault.status >= _ERROR_STATUS else ""
+    def _meet(
+        self, fault: Fault, request: Request, record: Record, otherwise: Callable[[], Answer]
+    ) -> Answer:
+        """Let the fault happen to the request; where that does not end it, to the answer that comes otherwise."""
+        if fault.abort:
+            self._abort(record)
+        befall(fault, request.body, self.stopping)
+        answer = otherwise() if fault.status is None else self._instead(fault, fault.status, request, record)
+        return dress(fault, answer, patient=record.operation == "CompleteMultipartUpload")
+
+    def _instead(self, fault: Fault, status: int, request: Request, record: Record) -> Answer:
+        record.status = status
+        record.code = fault.code if status >= _ERROR_STATUS else ""
         body = fault.body if fault.body is not None else _document(fault.code, fault.message, record, {})
-        return Answer(status=fault.status, headers=fault.headers, body=_unless_head(request, body))
+        body = _unless_head(request, body)
+        answer = Answer(status=status, headers=fault.headers, body=body, repeat=fault.repeat)
+        return answer if fault.foreign else _signed_by_us(answer, record)
+
+    def _abort(self, record: Record) -> None:
+        """Drop the upload that the request names, if it is open."""
+        bucket = self.buckets.get(record.bucket)
+        upload = bucket.uploads.get(record.upload_id or "") if bucket is not None else None
+        if bucket is not None and upload is not None:
+            with upload.lock:
+                bucket.drop_upload(upload)
 
     def _refuse(self, request: Request, record: Record, error: S3Error | StsError) -> Answer:
         if record.operation == "AssumeRole" or isinstance(error, StsError):
             said = refusal(error)
             record.code = said.code
-            return error_answer(said, record.request_id)
-        record.code = error.code
+            return _signed_by_us(error_answer(said, record.request_id), record)
+        record.code = self.habits().gone_code if error.code == "NoSuchUpload" else error.code
         if error.code == "NotModified":
-            return Answer(status=error.status)
-        body = _document(error.code, error.message, record, error.detail)
-        return Answer(status=error.status, body=_unless_head(request, body))
+            return _signed_by_us(Answer(status=error.status), record)
+        body = _document(record.code, error.message, record, error.detail)
+        return _signed_by_us(Answer(status=error.status, body=_unless_head(request, body)), record)
+
+
+def _signed_by_us(answer: Answer, record: Record) -> Answer:
+    """With the headers that every answer of S3 has."""
+    ids = {"x-amz-request-id": record.request_id, "x-amz-id-2": record.request_id}
+    return replace(answer, headers={"Content-Type": "application/xml"} | answer.headers | ids)
 
 
 def _note(record: Record, operation: Operation, target: Target, request: Request) -> None:

@@ -16,7 +16,9 @@ from typing import NamedTuple, Self
 from syncd.demo.loopback import Answer, LoopbackServer, Request
 from syncd.demo.store.auth import Gate
 from syncd.demo.store.calls import resource
-from syncd.demo.store.faults import Faults, Journal, Record
+from syncd.demo.store.faults import Faults, Record
+from syncd.demo.store.habits import Habits
+from syncd.demo.store.journal import Journal
 from syncd.demo.store.keys import Keyring
 from syncd.demo.store.objects import Bucket, ObjectRecord, Upload
 from syncd.demo.store.policy import allow
@@ -70,6 +72,7 @@ class Store:
         self.region = region
         self.role_arn = f"arn:aws:iam::{ACCOUNT}:role/uploader"
         self.faults: Faults | None = None
+        self.habits = Habits()
         self._directory = directory
         self._role = allow([*ROLE_ACTIONS, *role_may], [resource(bucket), resource(bucket, "*")])
         self._min_part_size = min_part_size
@@ -215,6 +218,7 @@ class Store:
             clock=self._clock,
             stopping=self._stopping,
             faults=lambda: self.faults,
+            habits=lambda: self.habits,
         )
 
     def _make_bucket(self, name: str) -> None:
