@@ -22,6 +22,7 @@ from syncd.adapters.clock import SystemClock
 from syncd.adapters.credentials.api import fetch_once
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
 from syncd.adapters.disk import LocalDisk, ignore_lease_signals
+from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.adapters.pools import BodyThreads, FileThreads
 from syncd.adapters.s3 import open_store
@@ -101,8 +102,15 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
         chance=random.random,
         stop=stop,
     )
+    hands = HandsFile(Path(f"{config.state}.inhand"))
     clerk = Clerk(
-        world, files=files, files_at_once=config.upload.files, mailbox=mailbox, gate=gate, watcher=watcher
+        world,
+        files=files,
+        files_at_once=config.upload.files,
+        mailbox=mailbox,
+        gate=gate,
+        watcher=watcher,
+        hands=hands,
     )
     live = _live(clerk, gate, mailbox, keeper, server_time, world)
     inside = Inside(_scene(config, world, live))
@@ -113,8 +121,9 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
         stop=stop,
         clock=clock,
         pools=(files, bodies),  # visits end when their bodies have
+        by_ourselves=hands.let_all_go,
         starters=(console.start, keeper.start),
-        closers=(console.stop, keeper.stop, watcher.close, store.close, ledger.close),
+        closers=(console.stop, keeper.stop, watcher.close, store.close, ledger.close, hands.close),
     )
     return App(
         clock=clock,

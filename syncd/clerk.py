@@ -24,11 +24,12 @@ from syncd.act.match import Findings
 from syncd.act.recheck import read_again
 from syncd.act.settle import settle_due
 from syncd.act.step import Report, visit
+from syncd.act.strikes import strike
 from syncd.act.world import World
-from syncd.decide.retry import FAR_FUTURE_S
-from syncd.errors import LedgerFull
+from syncd.decide.retry import ALONE_FROM, FAR_FUTURE_S, STRIKES_AT_MOST
+from syncd.errors import LedgerDamaged, LedgerFull, SyncdError
 from syncd.model import Amend, Columns, State, Transfer
-from syncd.ports import Watcher
+from syncd.ports import Hands, Watcher
 
 log = structlog.get_logger()
 
@@ -58,12 +59,16 @@ class Clerk:
         mailbox: Mailbox,
         gate: Gate,
         watcher: Watcher,
+        hands: Hands,
     ) -> None:
         self._world = world
         self._files = files
         self._slots = files_at_once
         self._mailbox = mailbox
         self._gate = gate
+        self._hands = hands
+        self._alone: int | None = None
+        self._held_back = False
         self._lock = threading.Lock()  # guards _busy, _reports, _failure: workers report here
         self._busy: set[int] = set()
         self._reports: list[Report] = []
@@ -88,6 +93,10 @@ class Clerk:
         """The transfers that workers have in hand."""
         with self._lock:
             return set(self._busy)
+
+    def condemn(self, damaged: LedgerDamaged) -> None:
+        """The ledger turned out to be damaged: the next start sets it aside."""
+        self._world.ledger.condemn(str(damaged))
 
     def reading_again(self) -> int:
         """How many verified files wait to be compared with what was uploaded."""
@@ -115,6 +124,7 @@ class Clerk:
 
     def _round(self) -> float:
         if self._fresh:
+            strike(self._hands.left(), self._world)
             self._world.ledger.forget_waits()
             self._fresh = False
         self._read_mail()  # first of all: it takes the knock away, and what comes later knocks again
@@ -173,7 +183,8 @@ class Clerk:
             return False
         self._hand_out_reading()
         room = self._gate.room(self._slots * 2 - len(self.busy()))
-        if room <= 0:
+        self._held_back = self._alone in self.busy()
+        if room <= 0 or self._held_back:
             return False
         ledger, now = self._world.ledger, self._world.clock.now()
         due = ledger.due(now, room, busy=self.busy(), without=self._away())
@@ -181,13 +192,22 @@ class Clerk:
         if put_off:
             ledger.commit(put_off)
         not_now = {amend.id for amend in put_off}
-        for transfer in due:
-            if transfer.id not in not_now:
-                self._gate.started(transfer.id)
-                self._start(transfer.id, partial(visit, transfer.id, self._world))
+        going = self._calm_ones([transfer for transfer in due if transfer.id not in not_now])
+        for transfer in going:
+            self._gate.started(transfer.id)
+            self._start(transfer.id, partial(visit, transfer.id, self._world))
         if not due and self._nothing_waits():
             self._gate.nothing_to_do()
-        return bool(due)
+        return bool(going or put_off)
+
+    def _calm_ones(self, due: list[Transfer]) -> list[Transfer]:
+        """All that may go together; a file that has ended the process before goes alone, when nothing else is due."""
+        calm = [transfer for transfer in due if transfer.strikes < ALONE_FROM]
+        if calm or not due or self.busy():
+            self._held_back = bool(due) and not calm
+            return calm
+        self._alone = due[0].id
+        return due[:1]
 
     def _away(self) -> list[bytes]:
         """Folders that are not there: their files are left alone, without a word to the ledger."""
@@ -223,7 +243,8 @@ class Clerk:
         row = self._world.ledger.get(identity)
         self._reading = identity if row is not None and identity not in self.busy() else None
         del self._read_again[identity]
-        if row is None or self._reading is None:
+        if row is None or self._reading is None or row.strikes >= STRIKES_AT_MOST:
+            self._reading = None
             return
         self._when_free.setdefault(identity, set()).add((row.folder, row.path))
         self._start(identity, partial(self._read, identity))
@@ -239,16 +260,21 @@ class Clerk:
     def _start(self, identity: int, job: Callable[[], Report | None]) -> None:
         with self._lock:
             self._busy.add(identity)
+        self._hands.take(identity)
         self._files.submit(partial(self._run, identity, job))
 
     def _run(self, identity: int, job: Callable[[], Report | None]) -> None:
-        """In a worker: whatever happens, the clerk hears of it."""
+        """In a worker: whatever happens, the clerk hears of it. What nobody foresaw leaves the file in hand."""
         report: Report | None = None
         try:
             report = job()
+            self._hands.let_go(identity)
         except LedgerFull as full:
+            self._hands.let_go(identity)
             self._say_full(full)
         except BaseException as failure:
+            if isinstance(failure, SyncdError):
+                self._hands.let_go(identity)
             with self._lock:
                 self._failure = failure
             raise
@@ -293,7 +319,7 @@ class Clerk:
         look_at = self.looks.next_at()
         if look_at is not None:
             times.append(look_at - now)
-        if len(self.busy()) < self._slots * 2 and not self._gate.probing():
+        if len(self.busy()) < self._slots * 2 and not self._gate.probing() and not self._held_back:
             due = self._world.ledger.next_due(wall, busy=self.busy(), without=self._away())
             times.extend([] if due is None else [max(due - wall, self._gate.seconds_to_probe())])
         return min(max(min(times), 0.0), IDLE_S)

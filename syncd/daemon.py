@@ -17,7 +17,7 @@ import structlog
 
 from syncd.act.mailbox import Mailbox
 from syncd.clerk import Clerk
-from syncd.errors import Fatal, SyncdError
+from syncd.errors import Fatal, LedgerDamaged, SyncdError
 from syncd.ports import Clock
 from syncd.signals import SIGNALS, hold_signals
 
@@ -48,15 +48,18 @@ class Daemon:
         stop: threading.Event,
         clock: Clock,
         pools: tuple[Pool, ...],
+        by_ourselves: Callable[[], None],
         starters: tuple[Callable[[], None], ...],
         closers: tuple[Callable[[], None], ...],
     ) -> None:
+        """`by_ourselves` is called when the end begins, unless it is a failure: no file is to blame for it."""
         self.clerk = clerk
         self.stop = stop
         self.rounds = 0  # how often the clerk has come round
         self._mailbox = mailbox
         self._clock = clock
         self._pools = pools
+        self._by_ourselves = by_ourselves
         self._starters = starters
         self._closers = closers
         self._failure: BaseException | None = None
@@ -98,6 +101,9 @@ class Daemon:
                 pause = self.clerk.tick()
                 self.rounds += 1
                 self._clock.wait(self._mailbox.knock, pause)
+        except LedgerDamaged as damaged:
+            self.clerk.condemn(damaged)
+            self._failure = damaged
         except BaseException as failure:  # noqa: BLE001 - the main thread raises it
             self._failure = failure if isinstance(failure, SyncdError) else _unexpected(failure)
 
@@ -105,6 +111,8 @@ class Daemon:
 
     def _end(self, before_close: Callable[[], None]) -> None:
         self.stop.set()
+        if self._failure is None:
+            self._by_ourselves()
         self._mailbox.wake()
         watcher = threading.Thread(target=self._end_at_once_on_signal, name="second-signal", daemon=True)
         watcher.start()

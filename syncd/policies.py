@@ -42,12 +42,8 @@ def folder_policy(folder: Folder, own: frozenset[bytes] = frozenset()) -> Folder
 
 
 def own_files(config: Config) -> frozenset[bytes]:
-    """The ledger with what SQLite keeps beside it, and the token: they must not go up with the recordings."""
-    ledger = os.fsencode(config.state)
-    beside = (b"", b"-wal", b"-shm", b".lock")
-    return frozenset(
-        {*(ledger + suffix for suffix in beside), os.fsencode(config.credentials.api.token_file)}
-    )
+    """The ledger and the token: they, and what lies beside them, must not go up with the recordings."""
+    return frozenset({os.fsencode(config.state), os.fsencode(config.credentials.api.token_file)})
 
 
 def destination_policy(config: Config) -> DestinationPolicy:

@@ -419,3 +419,19 @@ class Ledger(Protocol):
     def close(self) -> None:
         """Let go of the file and of the lock."""
         ...
+
+
+class Hands(Protocol):
+    """Which transfers are in hand, remembered beyond the end of the process, not beyond that of the machine."""
+
+    def left(self) -> list[int]:
+        """Transfers that the process before this one had in hand when it ended other than by itself."""
+        ...
+
+    def take(self, transfer: int) -> None:
+        """From now on it is in hand."""
+        ...
+
+    def let_go(self, transfer: int) -> None:
+        """It is not, or no longer."""
+        ...

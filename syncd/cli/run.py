@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,11 @@ def command(config_file: Path, once: bool, patience: timedelta | None) -> int:
     config = load(config_file)
     if once:
         return _run_once(config, PATIENCE if patience is None else patience)
-    _built(config).daemon.run()
+    from syncd.waiting import until_open  # noqa: PLC0415
+
+    built = until_open(config, partial(_built, config))
+    if built is not None:
+        built.daemon.run()
     return 0
 
 
@@ -64,12 +69,16 @@ def _built(config: Config, *, quiet: bool = False) -> App:
 def _run_once(config: Config, patience: timedelta) -> int:
     from syncd.cli.progress import Bars, terminal  # noqa: PLC0415
     from syncd.once import LeftOver  # noqa: PLC0415
+    from syncd.waiting import until_open  # noqa: PLC0415
 
     left: list[LeftOver] = []
     screen = terminal()
     beside_the_log = screen is not None and screen.file is sys.stderr
     with Bars(screen) as bars:
-        built = _built(config, quiet=beside_the_log)
+        build = partial(_built, config, quiet=beside_the_log)
+        built = until_open(config, build, patience_s=patience.total_seconds())
+        if built is None:
+            return 1
         once = _once(built, patience)
         bars.watch(built.world.board, built.ledger, built.clock, once)
 

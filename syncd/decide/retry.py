@@ -9,6 +9,10 @@ FLOOR_S = 1.0
 FILE_CEILING_S = 300.0
 PROBE_FIRST_S = 2.0
 PROBE_CEILING_S = 60.0
+STRIKES_AT_MOST = 5
+"""A file that was in hand so often in a row when the process ended is parked."""
+ALONE_FROM = 2
+"""With so many strikes a file is handled alone, after all others."""
 FAR_FUTURE_S = 3600.0
 """A `not_before` further away than this was written under another clock: it counts as due."""
 

@@ -15,7 +15,10 @@ from functools import lru_cache
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The patterns of one folder. `never`: paths of syncd's own that happen to lie in it (ledger, token)."""
+    """The patterns of one folder. `never`: paths of syncd's own that happen to lie in it (ledger, token).
+
+    What is kept beside the ledger has its name and more: `state.db-wal`, `state.db.damaged-20270115T080000Z`.
+    """
 
     include: tuple[str, ...] = ("**",)
     exclude: tuple[str, ...] = (".*", "*.tmp", "*.part", "*.partial", "*~")
@@ -32,7 +35,7 @@ class Selection:
 
     def exclusion(self, path: bytes) -> str | None:
         """Why a file is not meant, as half a sentence; None if it is."""
-        if path in self.never:
+        if any(path == own or path.startswith((own + b"-", own + b".")) for own in self.never):
             return "it is a file of syncd's own"
         text = _text(path)
         components = text.split("/")

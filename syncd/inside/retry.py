@@ -125,7 +125,7 @@ def _nothing_to_do(row: Transfer, scene: Scene) -> str | None:
 
 
 def _amend(row: Transfer) -> Amend:
-    sets = Columns(parked_reason=None, hint=None, attempts=0, not_before=0.0)
+    sets = Columns(parked_reason=None, hint=None, attempts=0, strikes=0, not_before=0.0)
     return Amend(id=row.id, was=row.state, sets=sets, why="retried by hand")
 
 

@@ -79,6 +79,19 @@ def done(job: Callable[[], T]) -> Future[T]:
     return future
 
 
+class EmptyHands:
+    """Remembers nothing: a death of the process is nobody's fault."""
+
+    def left(self) -> list[int]:
+        return []
+
+    def take(self, transfer: int) -> None:
+        pass
+
+    def let_go(self, transfer: int) -> None:
+        pass
+
+
 class FixedCredentials:
     def current(self) -> CredentialSet:
         return CredentialSet(
@@ -163,6 +176,7 @@ def build_house(
     also: dict[bytes, str] | None = None,
     sums: AwsSums | None = None,
     credentials: Any = None,
+    hands: Any = None,
     **folder_options: Any,
 ) -> House:
     ignore_lease_signals()
@@ -201,7 +215,13 @@ def build_house(
         stop=threading.Event(),
     )
     clerk = Clerk(
-        world, files=SerialFiles(), files_at_once=2, mailbox=mailbox, gate=gate, watcher=NullWatcher()
+        world,
+        files=SerialFiles(),
+        files_at_once=2,
+        mailbox=mailbox,
+        gate=gate,
+        watcher=NullWatcher(),
+        hands=hands or EmptyHands(),
     )
     return House(clerk, world, clock, gate, mailbox)
 

@@ -1,0 +1,150 @@
+"""A file whose handling ends the process is parked after five times; those beside it arrive; power cuts are not counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clock import FakeClock
+from support.fake_store import FakeStore
+from support.house import BUCKET, House, build_house
+
+from syncd.adapters import hands as hands_module
+from syncd.adapters.disk import LocalDisk
+from syncd.adapters.hands import HandsFile
+from syncd.adapters.ledger import open_ledger
+from syncd.model import State
+
+
+class Death(BaseException):
+    """The process is gone, there and then."""
+
+
+class Deadly(LocalDisk):
+    """Whoever opens the poison dies."""
+
+    def open(self, root: bytes, path: bytes) -> Any:
+        if path == b"poison":
+            raise Death
+        return super().open(root, path)
+
+
+class Device:
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.root = place / "inbox"
+        self.root.mkdir()
+        self.store = FakeStore()
+        self.clock = FakeClock()
+        self.deaths = 0
+
+    def live(self, disk: LocalDisk | None = None) -> House | None:
+        """One life of the process; None if it died."""
+        self.clock.advance(60.0)
+        state = self.place / "state" / "state.db"
+        ledger = open_ledger(state, self.clock)
+        hands = HandsFile(Path(f"{state}.inhand"))
+        house = build_house(
+            self.root,
+            state,
+            self.store,
+            clock=self.clock,
+            ledger=ledger,
+            hands=hands,
+            disk=disk or Deadly(),
+        )
+        try:
+            house.run()
+            self.rows = house.states()
+            self.poison = house.row("poison")
+        except Death:
+            self.deaths += 1
+            return None
+        else:
+            return house
+        finally:
+            ledger.close()
+            hands.close()
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    made = Device(tmp_path)
+    (made.root / "poison").write_bytes(b"abcdefghijklm")
+    for number in range(6):
+        (made.root / f"good-{number}").write_bytes(b"abcdefgh%d" % number)
+    return made
+
+
+def test_a_file_that_ends_the_process_five_times_is_parked_and_all_others_arrive(device: Device) -> None:
+    for _ in range(8):
+        if device.live() is not None:
+            break
+    assert device.deaths == 5
+    assert device.poison.parked_reason == "syncd ended 5 times in a row while this file was in hand"
+    assert device.poison.hint
+    assert device.rows.pop(b"poison") is not State.DONE
+    assert set(device.rows.values()) == {State.DONE}
+    assert len(device.store.writes) == 6
+
+
+def test_after_two_deaths_the_others_go_first(device: Device) -> None:
+    for _ in range(3):
+        assert device.live() is None
+    assert len(device.store.writes) == 6, "only the poison is left"
+
+
+def test_getting_on_takes_the_strikes_back(device: Device) -> None:
+    for _ in range(4):
+        assert device.live() is None
+    house = device.live(disk=LocalDisk())
+    assert house is not None
+    assert device.poison.state is State.DONE
+    assert device.poison.strikes == 0
+
+
+def test_retry_by_hand_gives_all_chances_again(device: Device) -> None:
+    from syncd.inside.retry import _amend
+
+    while device.live() is None:
+        pass
+    assert _amend(device.poison).sets["strikes"] == 0
+
+
+def test_a_power_cut_is_no_files_fault(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    for boot in range(9):
+        monkeypatch.setattr(hands_module, "_boot", lambda boot=boot: b"boot-%d" % boot)
+        assert device.live() is None
+    house = device.live(disk=LocalDisk())
+    assert house is not None
+    assert device.poison.parked_reason is None
+    assert device.store.objects[BUCKET, "cam/inbox/poison"].data == b"abcdefghijklm"
+
+
+def test_the_hands_forget_what_was_let_go_and_what_ended_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "state.db.inhand"
+    first = HandsFile(path)
+    for transfer in (1, 2, 3):
+        first.take(transfer)
+    first.let_go(2)
+    second = HandsFile(path)
+    assert sorted(second.left()) == [1, 3]
+    second.take(9)
+    second.let_all_go()
+    second.close()
+    assert HandsFile(path).left() == []
+
+
+@pytest.mark.parametrize("junk", [b"", b"x", b"\xff" * 500], ids=["empty", "short", "long"])
+def test_junk_in_the_file_blames_nobody(tmp_path: Path, junk: bytes) -> None:
+    path = tmp_path / "state.db.inhand"
+    path.write_bytes(junk)
+    assert HandsFile(path).left() == []
+
+
+def test_a_place_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+    hands = HandsFile(tmp_path / "missing" / "state.db.inhand")
+    hands.take(1)
+    hands.let_go(1)
+    assert hands.left() == []
