@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from syncd.model import State
 
 TOKEN = "a-token-of-the-device"
 HOUR = 3600.0
+AGAINST_SIGNATURES = {
+    *("RequestTimeTooSkewed", "ExpiredToken", "InvalidToken", "InvalidAccessKeyId"),
+    *("SignatureDoesNotMatch", "AuthorizationHeaderMalformed"),
+}
 
 
 class Current:
@@ -36,16 +41,17 @@ class Current:
 
 
 class Outage:
-    """Drops so many requests to S3, without a word."""
+    """Lets so many requests to S3 suffer a fault."""
 
     def __init__(self) -> None:
         self.left = 0
+        self.fault = Fault(drop=True)
 
     def before(self, record: Record) -> Fault | None:
         if self.left <= 0 or record.operation == "AssumeRole":
             return None
         self.left -= 1
-        return Fault(drop=True)
+        return self.fault
 
     def after(self, record: Record) -> Fault | None:
         return None
@@ -148,8 +154,9 @@ class Device:
         (self.inbox / name).write_bytes(data)
 
     def step(self, at_least: float = 0.0) -> None:
-        """One round of the keeper, if it is time by the clock that its thread waits by, and one of the clerk."""
-        if self.clock.monotonic() >= self._keep_at:
+        """One round of the keeper, if its thread's wait is over or somebody woke it, and one of the clerk."""
+        if self.clock.monotonic() >= self._keep_at or self.keeper._wake.is_set():
+            self.keeper._wake.clear()
             self._keep_at = self.clock.monotonic() + self.keeper.tick()
         began = self.clock.monotonic()
         delay = self.house.clerk.tick()
@@ -179,14 +186,21 @@ class Device:
             self.step(at_least)
         return self.clock.monotonic() - began
 
+    def step_until(self, condition: Callable[[], object], steps: int = 500) -> None:
+        """Until something that tests only wait for has come about."""
+        for _ in range(steps):
+            if condition():
+                return
+            self.step()
+        raise AssertionError(f"it does not come about: {self.house.world.ledger.live(10)}")
+
     def requests(self) -> list[Record]:
         """What this device asked of S3."""
         return [each for each in self.servers.store.log[self.seen_before :] if each.operation != "AssumeRole"]
 
     def refusals(self) -> list[str]:
-        """S3's reasons against signature or credentials of this device."""
-        harmless = {"", "Dropped", "NoSuchKey", "NoSuchUpload"}
-        return [record.code for record in self.requests() if record.code not in harmless]
+        """S3's reasons against the time or the credentials of this device's signatures."""
+        return [record.code for record in self.requests() if record.code in AGAINST_SIGNATURES]
 
     def close(self) -> None:
         self.house.world.ledger.close()

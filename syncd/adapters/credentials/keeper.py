@@ -174,6 +174,8 @@ class CredentialKeeper:
         """The set in use, never by way of the network. Raises LockedOut (`credentials`) while there is none."""
         view = self._view
         if view.held is None or not self._usable(view.held):
+            if self._clock.boottime() >= self._try_at:
+                self._wake.set()  # the machine slept, and the thread's wait did not count that
             raise self._locked_out(view)
         return view.held.credentials
 

@@ -244,6 +244,30 @@ def test_age_counts_through_suspend_and_not_by_a_wall_clock_that_is_set(house: H
         house.keeper.current()
 
 
+def test_whoever_finds_a_set_that_died_in_suspend_wakes_the_thread_that_slept_on(
+    house: House, clock: Any
+) -> None:
+    house.keeper.tick()
+    house.keeper._wake.clear()
+    clock.turn(10)
+    house.keeper.current()
+    assert not house.keeper._wake.is_set()
+    clock.turn(4000)
+    with pytest.raises(LockedOut):
+        house.keeper.current()
+    assert house.keeper._wake.is_set()
+
+
+def test_a_thread_that_waits_out_a_failure_is_not_woken(house: House, clock: Any) -> None:
+    house.api.trouble = REFUSAL
+    house.keeper.tick()
+    house.keeper._wake.clear()
+    clock.turn(30)  # of the minute that a refusal costs
+    with pytest.raises(LockedOut):
+        house.keeper.current()
+    assert not house.keeper._wake.is_set()
+
+
 def test_a_slow_fetch_counts_as_age(clock: Any) -> None:
     house = House(clock, life=60)
     house.api.slowness = 25
