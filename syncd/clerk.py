@@ -77,6 +77,7 @@ class Clerk:
         self._read_again: dict[int, None] = {}
         self._reading: int | None = None
         self._full_until = 0.0
+        self._full = ""
         self._fresh = True
         self._janitor_at = 0.0
         self._janitor_busy = False
@@ -93,6 +94,10 @@ class Clerk:
         """The transfers that workers have in hand."""
         with self._lock:
             return set(self._busy)
+
+    def ledger_full(self) -> str | None:
+        """Why nothing is recorded, and so nothing done, while the ledger's disk is full."""
+        return self._full if self._is_full() else None
 
     def condemn(self, damaged: LedgerDamaged) -> None:
         """The ledger turned out to be damaged: the next start sets it aside."""
@@ -117,6 +122,7 @@ class Clerk:
         """Nothing is handed out for a while: what cannot be recorded is better not done."""
         if not self._is_full():
             log.error("ledger_full", error=str(full), hint=full.hint)
+        self._full = str(full)
         self._full_until = self._world.clock.monotonic() + IDLE_S
 
     def _is_full(self) -> bool:

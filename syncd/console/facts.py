@@ -66,7 +66,8 @@ class StatusFacts:
     """Everything the status document is made of.
 
     `in_hand`: files that workers are busy with; `due`: whether more could be taken up now; `settling_since`: of the
-    oldest file that is not finished yet; `next_try_at`: of the first file that waits for its next try.
+    oldest file that is not finished yet; `next_try_at`: of the first file that waits for its next try; `ledger_full`: in
+    its own words, while its disk is.
     """
 
     now: float
@@ -83,6 +84,7 @@ class StatusFacts:
     due: bool = False
     settling_since: float | None = None
     next_try_at: float | None = None
+    ledger_full: str | None = None
     checksum_ignored: bool = False
     reading_again: int = 0
     transfers_total: int = 0

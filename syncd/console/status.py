@@ -3,8 +3,9 @@
 The state is one word for the whole daemon, the first of these that holds:
 
 - `stopped`: no daemon runs.
-- `blocked`: nothing can be sent before something outside is mended: the destination locks us out, or files are pending
-  and there are no credentials (refused, or none although they were asked for), or every folder is blocked.
+- `blocked`: nothing can be sent before something outside is mended: the ledger cannot be opened or its disk is full, the
+  destination locks us out, or files are pending and there are no credentials (refused, or none although they were asked
+  for), or every folder is blocked.
 - `waiting`: the network to the destination is away.
 - `working`: files are in hand, or due, or a folder is scanned for the first time, or files are read again.
 - `waiting`: files are pending, but none is due: they settle, or their next try is to come; or a folder is blocked or
@@ -23,6 +24,8 @@ from syncd.console.facts import CredentialFacts, FolderFacts, StatusFacts, Trans
 from syncd.model import State
 
 TRANSFERS_SHOWN = 50
+REBUILT_TOLD_S = 7 * 86400.0
+"""So long it is told that the ledger was lost and begun anew."""
 
 Reason = dict[str, str | None]
 
@@ -135,7 +138,12 @@ def state_of(facts: StatusFacts) -> str:
 def _blocked(facts: StatusFacts) -> bool:
     locked_out = facts.closed is not None and facts.closed.code != "network"
     folders_blocked = bool(facts.folders) and all(folder.state == "blocked" for folder in facts.folders)
-    return locked_out or folders_blocked or (facts.counts.pending > 0 and _no_credentials(facts.credentials))
+    return (
+        facts.ledger_full is not None
+        or locked_out
+        or folders_blocked
+        or (facts.counts.pending > 0 and _no_credentials(facts.credentials))
+    )
 
 
 def _no_credentials(facts: CredentialFacts) -> bool:
@@ -154,6 +162,7 @@ def reasons_of(facts: StatusFacts) -> list[Reason]:
     """What a person should know, the weightiest first."""
     found: list[Reason | None] = [
         _not_running(facts),
+        _ledger_full(facts),
         _closed(facts),
         _credential_trouble(facts),
         *(_folder_waits(folder) for folder in facts.folders if facts.running or folder.state == "blocked"),
@@ -162,6 +171,7 @@ def reasons_of(facts: StatusFacts) -> list[Reason]:
         _next_try(facts),
         _checksum_ignored(facts),
         _reading_again(facts),
+        _begun_anew(facts),
         *(_degraded(folder) for folder in facts.folders),
     ]
     return [reason for reason in found if reason is not None]
@@ -178,6 +188,20 @@ def _files(count: int) -> str:
 def _not_running(facts: StatusFacts) -> Reason | None:
     hint = "start it: systemctl start syncd, or syncd run"
     return None if facts.running else _reason("not_running", "syncd is not running", hint)
+
+
+def _ledger_full(facts: StatusFacts) -> Reason | None:
+    hint = "free space on the disk that holds the ledger; it goes on by itself"
+    return None if facts.ledger_full is None else _reason("ledger_full", facts.ledger_full, hint)
+
+
+def _begun_anew(facts: StatusFacts) -> Reason | None:
+    at = facts.totals.begun_at
+    if at is None or facts.now - at > REBUILT_TOLD_S:
+        return None
+    text = f"the ledger was begun anew: {facts.totals.begun_because}; what S3 has already is recognized, not sent again"
+    hint = "history is lost, uploads that were open may be left behind: look at the disk, and keep a lifecycle rule that aborts them"
+    return _reason("ledger_begun_anew", text, hint, at)
 
 
 def _closed(facts: StatusFacts) -> Reason | None:

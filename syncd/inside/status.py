@@ -33,6 +33,7 @@ def status_facts(scene: Scene) -> StatusFacts:
         due=next_due is not None and next_due <= now,
         settling_since=first[0].discovered_at if first else None,
         next_try_at=next_due if next_due is not None and next_due > now else None,
+        ledger_full=live.clerk.ledger_full() if live else None,
         checksum_ignored=_checksum_ignored(scene),
         reading_again=live.clerk.reading_again() if live else 0,
         transfers_total=len(flying),

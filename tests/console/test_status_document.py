@@ -150,6 +150,8 @@ STATES = {
     "network away": (facts(counts=counts(uploading=1), in_hand=1, closed=closed("network")), "waiting"),
     "locked out": (facts(counts=counts(uploading=1), in_hand=1, closed=closed("permission")), "blocked"),
     "all folders away": (facts(folders=(GONE,)), "blocked"),
+    "ledger's disk full": (facts(counts=counts(settled=1), ledger_full="disk full"), "blocked"),
+    "ledger cannot be opened": (facts(closed=closed("ledger")), "blocked"),
     "one folder away": (facts(folders=(GONE, INBOX)), "waiting"),
     "a folder not to be seen whole": (
         facts(counts=counts(done=9), folders=(replace(INBOX, state="waiting", reason="replaced"),)),
@@ -187,6 +189,21 @@ def test_every_trouble_is_a_reason_with_its_code() -> None:
     )
     expected = ["clock", "credentials", "folder", "parked", "settling", "checksum_ignored", "reading_again"]
     assert codes(known) == [*expected, "watch_degraded"]
+
+
+def test_a_ledger_that_was_begun_anew_is_told_for_a_week() -> None:
+    begun = Totals(begun_at=NOW - 3600, begun_because="the file was gone")
+    [reason] = status_document(facts(totals=begun))["reasons"]
+    assert reason["code"] == "ledger_begun_anew"
+    assert "the file was gone" in reason["text"]
+    assert codes(facts(totals=replace(begun, begun_at=NOW - 8 * 86400))) == []
+
+
+def test_a_full_disk_of_the_ledger_is_told_first() -> None:
+    assert codes(facts(ledger_full="the ledger failed: full", closed=closed("bucket"))) == [
+        "ledger_full",
+        "bucket",
+    ]
 
 
 def test_all_is_well_without_a_reason() -> None:
