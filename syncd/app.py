@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from syncd import __version__
 from syncd.act.board import Board
 from syncd.act.gate import Gate
@@ -28,6 +30,7 @@ from syncd.adapters.pools import BodyThreads, FileThreads
 from syncd.adapters.s3 import open_store
 from syncd.adapters.server_time import LearntTime
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
+from syncd.adapters.watch.remote import lies_on_another_machine
 from syncd.clerk import Clerk
 from syncd.config.model import Config
 from syncd.console.facts import CredentialFacts
@@ -42,6 +45,9 @@ from syncd.ports import Clock, ServerTime, Watcher
 if TYPE_CHECKING:  # botocore comes in only when the destination is opened
     from syncd.adapters.s3.retrying import RetryingStore
     from syncd.adapters.s3.sums import AwsSums
+
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,8 @@ def build(config: Config, clock: Clock | None = None) -> App:
     Raises LedgerHeld, LedgerFailure, ConfigError. The daemon's `run` closes what was opened.
     """
     clock = clock or SystemClock()
+    if lies_on_another_machine(Path(config.state).parent):
+        log.warning("ledger_on_network_file_system", state=str(config.state), hint="put it on a local disk")
     os.umask(0o077)
     ignore_lease_signals()
     with ExitStack() as unwind:

@@ -25,7 +25,7 @@ def command(config_file: Path) -> None:
     """
     surroundings = Surroundings.from_system()
     config = load(config_file, surroundings)
-    findings = warnings(config, surroundings)
+    findings = [*warnings(config, surroundings), *_ledger_on_network(config)]
     errors = [_line(config_file, finding) for finding in findings if finding.severity == "error"]
     for finding in findings:
         if finding.severity == "warning":
@@ -34,6 +34,17 @@ def command(config_file: Path) -> None:
         raise ConfigError(errors)
     for line in _summary(config_file, config):
         click.echo(plain(line))
+
+
+def _ledger_on_network(config: Config) -> list[Finding]:
+    """SQLite's WAL needs memory that all its readers share: https://www.sqlite.org/wal.html."""
+    from syncd.adapters.watch.remote import lies_on_another_machine  # noqa: PLC0415 - brings watchdog along
+
+    if not lies_on_another_machine(config.state.parent):
+        return []
+    text = f"{config.state.parent} lies on a network file system, where a ledger can be damaged"
+    hint = "put it on a disk of this machine"
+    return [Finding(severity="warning", where="state", text=text, hint=hint)]
 
 
 def _line(file: Path, finding: Finding) -> str:

@@ -59,6 +59,14 @@ def test_a_warning_is_told_and_the_configuration_is_ok_all_the_same(
     assert told.out.startswith(f"{path}: ok\n")
 
 
+def test_a_ledger_on_a_network_file_system_is_warned_about(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncd.adapters.watch.remote.lies_on_another_machine", lambda _: True)
+    assert main(["check", "-c", str(write())]) == 0
+    assert "state: " in capsys.readouterr().err
+
+
 def test_all_mistakes_come_at_once_with_their_places(
     write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

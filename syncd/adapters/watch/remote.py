@@ -45,3 +45,13 @@ def file_system_type(device: int, mounts: Path = _MOUNTS) -> str | None:
 def is_remote(device: int, mounts: Path = _MOUNTS) -> bool:
     """Whether others may write there without an event here."""
     return file_system_type(device, mounts) in _REMOTE
+
+
+def lies_on_another_machine(directory: Path, mounts: Path = _MOUNTS) -> bool:
+    """Whether a directory, or the nearest one above it that exists, lies on such a file system."""
+    for place in (directory, *directory.parents):
+        try:
+            return is_remote(place.stat().st_dev, mounts)
+        except OSError:
+            continue
+    return False

@@ -16,7 +16,7 @@ from syncd.adapters.watch import InotifyWatcher
 from syncd.adapters.watch import inotify as inotify_module
 from syncd.adapters.watch.census import count_unwatched
 from syncd.adapters.watch.observer import Observer
-from syncd.adapters.watch.remote import file_system_type, is_remote
+from syncd.adapters.watch.remote import file_system_type, is_remote, lies_on_another_machine
 
 Tend = Callable[..., None]
 
@@ -152,6 +152,15 @@ def test_a_file_system_of_other_machines_is_told_by_its_mount(tmp_path: Path) ->
     assert not is_remote(os.makedev(254, 0), mounts)
     assert not is_remote(os.makedev(9, 9), mounts)
     assert not is_remote(0, tmp_path / "missing")
+
+
+def test_a_place_that_is_yet_to_be_made_lies_where_the_one_above_it_lies(tmp_path: Path) -> None:
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"36 22 {os.major(device)}:{os.minor(device)} / / rw - nfs4 server:/export rw\n")
+    assert lies_on_another_machine(tmp_path / "not" / "yet", mounts)
+    mounts.write_text(MOUNTS)
+    assert not lies_on_another_machine(tmp_path / "not" / "yet", mounts)
 
 
 def test_a_remote_folder_is_watched_but_called_degraded(
