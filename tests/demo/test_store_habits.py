@@ -52,7 +52,7 @@ def test_a_missing_key_may_be_hidden_from_those_who_may_list(s3: Any, store: Sto
 def test_checksums_may_be_neither_checked_nor_promised_nor_echoed_nor_kept(
     s3: Any, store: Store, checksum: Any, name: str
 ) -> None:
-    store.habits.ignores_checksums = True
+    store.habits.ignores_checksums = store.habits.ignores_md5 = True
     wrong = {f"Checksum{name}": checksum(name, b"something else")}
     put = s3.put_object(Body=b"hello", ContentMD5=checksum("MD5", b"something else"), **wrong, **AT)
     created = s3.create_multipart_upload(ChecksumAlgorithm=name, **AT)
@@ -63,6 +63,14 @@ def test_checksums_may_be_neither_checked_nor_promised_nor_echoed_nor_kept(
     for answer in (put, created, part, done, head):
         assert not [field for field in answer if field.startswith("Checksum")]
     assert store.read("k") == b"hello"
+
+
+def test_md5_is_still_checked_by_a_store_that_only_ignores_other_checksums(
+    s3: Any, store: Store, refused: Any, checksum: Any
+) -> None:
+    store.habits.ignores_checksums = True
+    wrong = checksum("MD5", b"something else")
+    assert refused(s3.put_object, Body=b"hello", ContentMD5=wrong, **AT) == (400, "BadDigest")
 
 
 def test_conditions_may_not_hinder_a_write(s3: Any, store: Store, refused: Any) -> None:

@@ -144,8 +144,8 @@ def test_a_throttled_body_ends_with_the_store(wire: Any, store: Store) -> None:
         began = time.monotonic()
         store.stop()
         assert time.monotonic() - began < 5
-        with pytest.raises(ConnectionResetError):
-            everything(connection)
+        with suppress(ConnectionResetError):  # unread bytes may have been under way
+            assert everything(connection) == b""
 
 
 def test_a_flipped_bit_is_noticed_by_a_store_that_checks(wire: Any, store: Store, checksum: Any) -> None:
@@ -157,7 +157,7 @@ def test_a_flipped_bit_is_noticed_by_a_store_that_checks(wire: Any, store: Store
 
 def test_a_flipped_bit_is_stored_by_one_that_ignores_checksums(s3: Any, store: Store, checksum: Any) -> None:
     scripted(store, Fault(flip=9 + 8 * len(BODY)))  # modulo the body's length
-    store.habits.ignores_checksums = True
+    store.habits.ignores_checksums = store.habits.ignores_md5 = True
     answer = s3.put_object(
         Body=BODY, ContentMD5=checksum("MD5", BODY), ChecksumCRC32=checksum("CRC32", BODY), **AT
     )

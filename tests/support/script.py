@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
@@ -19,6 +20,7 @@ from syncd.demo.store import Fault, Record
 from syncd.demo.store.faults import ALL
 
 BODIES: Final = ("PutObject", "UploadPart")
+WRITES: Final = ("PutObject", "CompleteMultipartUpload")
 S3: Final = (
     *BODIES,
     "HeadObject",
@@ -42,6 +44,8 @@ HTML: Final = (
     b"<!doctype html><html><head><title>Log in</title></head><body>Welcome to the hotel.</body></html>"
 )
 
+_ERROR: Final = 400
+
 Moment = Literal["before", "after"]
 
 
@@ -49,8 +53,8 @@ Moment = Literal["before", "after"]
 class Rule:
     """Hits the requests that match all of it. `nth` counts those that match the rest, from 1; `times` ends it.
 
-    `key` is a glob; `operation` one name or several. A rule for `after` sees only requests whose effect took place,
-    that is, those that would be answered with success.
+    `key` is a glob; `operation` one name or several. A rule for `after` sees only requests that took effect: carried out,
+    and about to be answered with success.
     """
 
     fault: Fault | Callable[[Record], Fault]
@@ -68,7 +72,6 @@ class Rule:
         names = (self.operation,) if isinstance(self.operation, str) else self.operation
         return (
             when == self.when
-            and (when == "before" or record.status < 400)
             and (names is None or record.operation in names)
             and (self.key is None or fnmatchcase(record.key, self.key))
             and (self.part is None or record.part_number == self.part)
@@ -87,18 +90,23 @@ class _Count:
 
 @dataclass
 class Script:
-    """Implements `Faults`: the first rule that hits is obeyed. Without `on` nothing happens any more."""
+    """Implements `Faults`: the first rule that hits is obeyed. Without `on` nothing happens any more.
+
+    `effects` are the requests that were carried out, whatever their client heard of it.
+    """
 
     rules: Iterable[Rule] = ()
     seed: int = 0
     on: bool = True
     told: list[str] = field(default_factory=list)
     requests: int = 0
+    effects: list[Record] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._random = random.Random(self.seed)
         self._rules = [(rule, _Count()) for rule in self.rules]
+        self._ended: set[str] = set()
 
     def add(self, *rules: Rule) -> None:
         """Further rules, behind the others."""
@@ -113,11 +121,21 @@ class Script:
     def before(self, record: Record) -> Fault | None:
         with self._lock:
             self.requests += 1
-            return self._decide(record, "before")
+            fault = self._decide(record, "before")
+            if fault is not None and fault.ends:
+                self._ended.add(record.request_id)
+            return fault
 
     def after(self, record: Record) -> Fault | None:
         with self._lock:
+            if record.request_id in self._ended or record.status >= _ERROR:
+                return None
+            self.effects.append(replace(record))
             return self._decide(record, "after")
+
+    def writes(self) -> Counter[str]:
+        """How often each key was written: by PutObject, or by a Complete that made the object."""
+        return Counter(each.key for each in self.effects if each.operation in WRITES)
 
     def _decide(self, record: Record, when: Moment) -> Fault | None:
         if not self.on:

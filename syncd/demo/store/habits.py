@@ -10,7 +10,7 @@ from syncd.demo.store.auth import UNSIGNED
 
 _WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
 _CONDITIONS = frozenset({"if-match", "if-none-match"})
-_SUMS = ("x-amz-checksum-", "x-amz-sdk-checksum-algorithm", "content-md5")
+_SUMS = ("x-amz-checksum-", "x-amz-sdk-checksum-algorithm")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,14 +19,15 @@ class Habits:
 
     `complete_again`: the answer to a Complete that succeeded before (AWS: the same; MinIO: NoSuchUpload). `gone_code`: what
     an upload that is not open is called (RGW: NoSuchKey). `hides_missing`: HEAD and GET of a missing key answer 403 also to
-    those who may list. `ignores_checksums`: neither checked nor echoed nor promised, Content-MD5 and the signed
-    SHA-256 of the body included. `ignores_conditions`: If-Match and If-None-Match do not hinder a write.
+    those who may list. `ignores_checksums`: x-amz-checksum-* is neither checked nor echoed nor promised (RGW).
+    `ignores_md5`: nor are Content-MD5 and the signed SHA-256 of the body checked. `ignores_conditions`: If-Match and If-None-Match do not hinder a write.
     """
 
     complete_again: Literal["same answer", "NoSuchUpload"] = "same answer"
     gone_code: Literal["NoSuchUpload", "NoSuchKey"] = "NoSuchUpload"
     hides_missing: bool = False
     ignores_checksums: bool = False
+    ignores_md5: bool = False
     ignores_conditions: bool = False
 
     def overlook(self, request: Request, operation: str) -> Request:
@@ -34,6 +35,8 @@ class Habits:
         headers = request.headers
         if self.ignores_checksums:
             headers = {name: text for name, text in headers.items() if not name.startswith(_SUMS)}
+        if self.ignores_md5:
+            headers = {name: text for name, text in headers.items() if name != "content-md5"}
             headers["x-amz-content-sha256"] = UNSIGNED
         if self.ignores_conditions and operation in _WRITES:
             headers = {name: text for name, text in headers.items() if name not in _CONDITIONS}

@@ -1,0 +1,56 @@
+"""One store and one client for all of these tests: a prefix of its own for each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.demo.store import Store
+
+from .scene import PART, Line, Scene
+
+
+@pytest.fixture(scope="session")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    with Store(tmp_path_factory.mktemp("store"), min_part_size=PART, min_session_seconds=1) as store:
+        one = Line(store)
+        yield one
+        one.s3.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Memory where there is some: these tests are not about the disk."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        yield tmp_path
+        return
+    made = memory / f"syncd-faults-{tmp_path.name}-{id(tmp_path)}"
+    made.mkdir()
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def make_scene(line: Line, place: Path) -> Iterator[Callable[..., Scene]]:
+    made: list[Scene] = []
+
+    def make(**options: Any) -> Scene:
+        where = place / str(len(made))
+        where.mkdir()
+        made.append(Scene(line, where, prefix, **options))
+        return made[-1]
+
+    with line.prepared() as prefix:
+        yield make
+        for scene in made:
+            scene.close()
+
+
+@pytest.fixture
+def scene(make_scene: Callable[..., Scene]) -> Scene:
+    return make_scene()

@@ -1,0 +1,190 @@
+"""The whole daemon in one thread against the strict store over real HTTP, with a script of troubles in between."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from support.clock import FakeClock
+from support.house import BUCKET, House, build_house
+from support.script import Rule, Script
+
+from syncd.adapters.s3.client import Clients, Settings
+from syncd.adapters.s3.retrying import RetryingStore
+from syncd.adapters.s3.store import S3Store
+from syncd.demo.store import Habits, Record, Store
+from syncd.errors import SyncdError
+from syncd.model import CredentialSet, ProofKind, State, Transfer
+
+PART = 5
+SMALL = b"123456"[:PART]  # one PutObject
+LARGE = b"0123456789ab"  # three parts
+TIMEOUT = 0.4
+
+
+class Current:
+    """Stands for whatever the test of the moment uses, so that one S3 client serves them all."""
+
+    def __init__(self) -> None:
+        self.to: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.to, name)
+
+
+@dataclass
+class Keys:
+    """Our port `Credentials` over sets that a test hands out one after the other."""
+
+    sets: list[CredentialSet]
+    renewals: int = 0
+
+    def current(self) -> CredentialSet:
+        return self.sets[0]
+
+    def renew(self, rejected: CredentialSet) -> CredentialSet:
+        self.renewals += 1
+        if len(self.sets) > 1 and rejected == self.sets[0]:
+            self.sets.pop(0)
+        return self.sets[0]
+
+
+@dataclass
+class Line:
+    """The store and one client of it, for many tests."""
+
+    store: Store
+    credentials: Current = field(default_factory=Current)
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        settings = Settings(endpoint_url=self.store.url, connect_timeout=TIMEOUT, read_timeout=TIMEOUT)
+        self.s3 = S3Store(Clients(settings, self.credentials))
+
+    def long_lived(self, prefix: str) -> CredentialSet:
+        return CredentialSet(
+            access_key=self.store.access_key,
+            secret_key=self.store.secret_key,
+            session_token=None,
+            expires_at=None,
+            bucket=BUCKET,
+            prefix=prefix,
+        )
+
+    @contextmanager
+    def prepared(self) -> Iterator[str]:
+        """The store as on its first day, and a prefix that nobody used before."""
+        self.store.habits, self.store.faults = Habits(), None
+        yield f"t{next(self.numbers)}/"
+        self.store.habits, self.store.faults = Habits(), None
+
+
+class Scene:
+    """One device and its inbox; `trouble` scripts what happens on the way to the store."""
+
+    def __init__(self, line: Line, place: Path, prefix: str, **options: Any) -> None:
+        self.line, self.store, self.prefix = line, line.store, prefix
+        self.clock = FakeClock()
+        self.script = self.store.faults = Script()
+        self.seen_before = len(self.store.log)
+        self.root = place / "inbox"
+        self.root.mkdir()
+        self.keys: Any = options.pop("credentials", None) or Keys([line.long_lived(prefix)])
+        line.credentials.to = self.keys
+        retrying = RetryingStore(line.s3, credentials=self.keys, clock=self.clock, stop=threading.Event())
+        self.house: House = build_house(
+            self.root,
+            place / "state" / "state.db",
+            options.pop("store", retrying),
+            clock=self.clock,
+            credentials=self.keys,
+            key="{prefix}{path}",
+            part_size=options.pop("part_size", PART),
+            **options,
+        )
+        self.files: dict[str, bytes] = {}
+
+    def close(self) -> None:
+        self.house.world.ledger.close()
+
+    def trouble(self, *rules: Rule) -> Script:
+        """From now on."""
+        self.script.add(*rules)
+        return self.script
+
+    def drop(self, name: str, data: bytes = LARGE) -> None:
+        """A new file in the inbox, or another version of it."""
+        self.files[name] = data
+        (self.root / name).write_bytes(data)
+
+    def run(self, **options: Any) -> None:
+        self.house.run(**options)
+
+    def row(self, name: str) -> Transfer:
+        return self.house.row(name)
+
+    def told(self, name: str) -> list[str]:
+        """The story of a file."""
+        return [entry.why for entry in self.house.world.ledger.history(self.row(name).id)]
+
+    def waited(self) -> float:
+        """Seconds since the device was switched on."""
+        return self.clock.mono - 1_000.0
+
+    def requests(self, operation: str | None = None) -> list[Record]:
+        """What this device asked of the store."""
+        seen = self.store.log[self.seen_before :]
+        return [each for each in seen if operation in {None, each.operation}]
+
+    def objects(self) -> dict[str, bytes]:
+        """What lies below the device's prefix."""
+        return {
+            key.removeprefix(self.prefix): self.store.read(key)
+            for key in self.store.objects()
+            if key.startswith(self.prefix)
+        }
+
+    def uploads(self) -> list[str]:
+        """Open uploads below the device's prefix."""
+        return [upload.key for upload in self.store.uploads() if upload.key.startswith(self.prefix)]
+
+    def arrives(self, *, writes: int = 1, proof: ProofKind = ProofKind.CHECKSUM) -> None:
+        """Run to rest, then hold everything against the promises."""
+        self.run()
+        assert self.objects() == self.files, self.script.told
+        assert not self.uploads(), self.script.told
+        for name in self.files:
+            row = self.row(name)
+            assert row.state is State.DONE
+            assert row.proof is not None
+            assert row.proof.kind is proof, row.proof
+            assert self.script.writes()[self.prefix + name] == writes, self.script.told
+
+    def bytes_received(self) -> int:
+        """Of all bodies that arrived whole, whatever came of them."""
+        return sum(each.received for each in self.requests() if each.operation in {"PutObject", "UploadPart"})
+
+
+def raised(call: Any) -> SyncdError:
+    """The one of our kinds that the call raises."""
+    try:
+        call()
+    except SyncdError as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    """Content that looks like nothing else."""
+    return random.Random(seed).randbytes(size)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
