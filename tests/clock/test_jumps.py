@@ -27,6 +27,8 @@ TICK = 5.0
 """The longest pause of the clerk."""
 A_MOMENT = 30.0
 """More than a few ticks, a first try and the next one take."""
+KEEPER_LOOKS_S = 60.0
+"""After suspend its thread looks as late as that, unless somebody asks for credentials before."""
 JUMPS = [-26 * HOUR, -3 * HOUR, -HOUR / 2, HOUR / 2, 3 * HOUR, 26 * HOUR]
 
 
@@ -230,4 +232,6 @@ def live_through(make: Make, ahead: float, fault: Fault, steps: list[tuple[str, 
     device.run(20 + FAR_FUTURE_S + PROBE_CEILING_S + A_MOMENT, at_least=TICK)
     assert all(seconds >= 20 for seconds in device.settled_after.values())
     assert device.refusals() == []
+    device.clock.advance(KEEPER_LOOKS_S)
+    device.step()
     assert device.keeper.snapshot().state == "ok"
