@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 import pytest
-from support.script import KINDS
+from support.script import KINDS, Rule
+
+from syncd.demo.store import Habits
+from syncd.model import ProofKind
 
 from .scene import LARGE, SMALL, Scene
+
+AWS = Habits()
+OTHERS = Habits(complete_again="NoSuchUpload", gone_code="NoSuchKey", hides_missing=True)
+QUICK = [name for name in KINDS if "black hole" not in name and "never" not in name]
+"""Those that do not wait for a time-out."""
+
+
+def once_each(name: str) -> list[Rule]:
+    operations = KINDS[name]().operation
+    assert isinstance(operations, tuple)
+    return [KINDS[name](operation=each, times=1) for each in operations]
+
+
+def both_files(scene: Scene) -> Scene:
+    scene.drop("small", SMALL)
+    scene.drop("large", LARGE)
+    return scene
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_any_trouble_that_happens_once_to_each_request_costs_only_time(scene: Scene, name: str) -> None:
-    operations = KINDS[name]().operation
-    assert isinstance(operations, tuple)
-    scene.trouble(*[KINDS[name](operation=each, times=1) for each in operations])
-    scene.drop("small", SMALL)
-    scene.drop("large", LARGE)
-    scene.arrives()
-    assert scene.script.hits
+    script = scene.trouble(*once_each(name))
+    both_files(scene).arrives()
+    assert script.hits
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_so_it_is_with_a_store_of_other_habits(scene: Scene, name: str) -> None:
+    scene.store.habits = OTHERS
+    script = scene.trouble(*once_each(name))
+    both_files(scene).arrives()
+    assert script.hits
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_so_it_is_with_a_store_that_knows_no_checksums(scene: Scene, name: str) -> None:
+    scene.store.habits = Habits(ignores_checksums=True)
+    scene.drop("first", LARGE)
+    scene.arrives(proof=ProofKind.MD5)  # from now on the destination is known
+    script = scene.trouble(*once_each(name))
+    # An ETag that is wrong in the Put's answer and in HEAD's proves nothing, and nothing is claimed.
+    both_files(scene).arrives(proof=None if name == "wrong ETag" else ProofKind.MD5)
+    assert script.hits
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_trouble_that_lasts_for_ten_requests_costs_only_time(scene: Scene, name: str) -> None:
+    script = scene.trouble(KINDS[name](times=10))
+    both_files(scene).arrives()
+    assert script.hits
