@@ -7,7 +7,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,15 +125,16 @@ class Scene:
         self.files[name] = data
         (self.root / name).write_bytes(data)
 
-    def run(self, **options: Any) -> None:
-        self.house.run(**options)
+    def run(self, until: Callable[[], bool] | None = None) -> None:
+        self.house.run(ticks=5000, until=until)
 
     def row(self, name: str) -> Transfer:
         return self.house.row(name)
 
     def told(self, name: str) -> list[str]:
         """The story of a file."""
-        return [entry.why for entry in self.house.world.ledger.history(self.row(name).id)]
+        folder = str(self.root).encode()
+        return [entry.why for entry in self.house.world.ledger.history(folder, name.encode(), 200)]
 
     def waited(self) -> float:
         """Seconds since the device was switched on."""

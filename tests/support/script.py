@@ -53,7 +53,7 @@ Moment = Literal["before", "after"]
 class Rule:
     """Hits the requests that match all of it. `nth` counts those that match the rest, from 1; `times` ends it.
 
-    `key` is a glob; `operation` one name or several. A rule for `after` sees only requests that took effect: carried out,
+    `key` is a glob; `operation` one name or several; `where` may ask for anything else. A rule for `after` sees only requests that took effect: carried out,
     and about to be answered with success.
     """
 
@@ -62,6 +62,7 @@ class Rule:
     operation: str | tuple[str, ...] | None = None
     key: str | None = None
     part: int | None = None
+    where: Callable[[Record], bool] | None = None
     nth: int | None = None
     probability: float = 1.0
     times: int | None = None
@@ -75,6 +76,7 @@ class Rule:
             and (names is None or record.operation in names)
             and (self.key is None or fnmatchcase(record.key, self.key))
             and (self.part is None or record.part_number == self.part)
+            and (self.where is None or self.where(record))
         )
 
     def ask(self, record: Record) -> Fault:
