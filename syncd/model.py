@@ -54,6 +54,18 @@ class Writer(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class Fate(enum.Enum):
+    """What became of a file that was to be put away."""
+
+    ASIDE = "aside"  # it lies under another name and rests: whoever was just opening it has time to show
+    GONE = "gone"  # deleted or moved, as was asked
+    MISSING = "missing"  # there was none
+    CHANGED = "changed"  # it is another file than the one that was proven
+    OPEN = "open"  # somebody has it open for writing
+    UNKNOWN = "unknown"  # whether somebody writes it cannot be told
+    OCCUPIED = "occupied"  # where it was to be moved another file lies
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
     """Which bytes a path held: while an upload is open all five must stay equal."""

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from syncd.act.gate import Closed
 from syncd.act.world import FolderPolicy
+from syncd.decide.dispose import waits_for_age
 from syncd.decide.states import ENDED
 from syncd.model import State, Transfer
 from syncd.ports import Clock, Ledger
@@ -266,6 +267,9 @@ class OnceRun:
             return False
         if settling:
             self._moved_at = now
+        if row.state is State.VERIFIED and waits_for_age(row.hint):
+            self.done += 1  # all that is asked of it now is to grow old
+            return False
         return True
 
     def _ended(self, row: Transfer, awaited: _Awaited, now: float) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from syncd.act.world import DestinationPolicy, FolderPolicy
 from syncd.config.model import Config, Folder
+from syncd.decide.dispose import DisposalPolicy
 from syncd.decide.keys import parse
 from syncd.decide.plan import PlanPolicy
 from syncd.decide.select import Selection
@@ -36,9 +37,19 @@ def folder_policy(folder: Folder, own: frozenset[bytes] = frozenset()) -> Folder
             check_writer=folder.complete_when.not_open != "off",
             marker=folder.complete_when.marker,
         ),
+        disposal=_disposal(folder),
         rescan_s=folder.rescan.total_seconds(),
         watched=folder.watch != "poll",
     )
+
+
+def _disposal(folder: Folder) -> DisposalPolicy:
+    delete, move = folder.after_upload.delete, folder.after_upload.move
+    if move is not None:
+        return DisposalPolicy(move_to=os.fsencode(move.to), min_age_s=move.min_age.total_seconds())
+    if delete is not None:
+        return DisposalPolicy(delete=True, min_age_s=delete.min_age.total_seconds())
+    return DisposalPolicy()
 
 
 def own_files(config: Config) -> frozenset[bytes]:

@@ -18,6 +18,7 @@ from syncd.model import (
     Counts,
     CredentialSet,
     Entry,
+    Fate,
     Fingerprint,
     HistoryEntry,
     Part,
@@ -124,6 +125,30 @@ class Disk(Protocol):
 
     def writer(self, root: bytes, path: bytes) -> Writer:
         """Whether somebody has it open for writing (F_SETLEASE, set and cleared at once)."""
+        ...
+
+    def put_away(
+        self,
+        root: bytes,
+        path: bytes,
+        known: Fingerprint,
+        *,
+        aside: bytes,
+        to: bytes | None,
+        ask: bool,
+        rested: bool,
+        go_on: Callable[[], bool],
+    ) -> Fate:
+        """Delete the proven file, or move it below `to`: renamed to `aside` first, checked, then gone; never another one.
+
+        Called twice: the first call leaves it aside, the second one, `rested` a moment later, checks again and lets it go. `ask`:
+        only if the kernel says that nobody writes it. `go_on` says whether a long copy may continue. A file that a crash left
+        aside is taken up there. Raises Transient on trouble of the device or without the right.
+        """
+        ...
+
+    def bring_back(self, root: bytes, path: bytes, aside: bytes) -> None:
+        """A file that a crash left aside gets its name again; harmless where there is none. Raises Transient."""
         ...
 
     def free_bytes(self, root: bytes) -> int | None:

@@ -37,7 +37,7 @@ def read_again(identity: int, world: World) -> bool:
     if transfer is None or transfer.state is not State.DONE:
         return True
     try:
-        world.ledger.commit(_compare(transfer, world))
+        world.ledger.commit(bytes_decide(transfer, world))
     except (Fatal, LedgerFull):
         raise
     except SyncdError as error:
@@ -46,7 +46,11 @@ def read_again(identity: int, world: World) -> bool:
     return True
 
 
-def _compare(transfer: Transfer, world: World) -> Sequence[Change]:
+def bytes_decide(transfer: Transfer, world: World) -> Sequence[Change]:
+    """For a verified or done file that is not quite the same: it takes over the new fingerprint, or is a new version.
+
+    Raises Changed, Vanished, Transient.
+    """
     file = world.disk.open(transfer.folder, transfer.path)
     try:
         before = file.fingerprint()
@@ -58,7 +62,7 @@ def _compare(transfer: Transfer, world: World) -> Sequence[Change]:
     if same:
         why = "inode, owner, time or device changed, the bytes did not: nothing is sent"
         sets = Columns(fingerprint=before, gone_at=None)
-        return [Amend(id=transfer.id, was=State.DONE, sets=sets, why=why)]
+        return [Amend(id=transfer.id, was=transfer.state, sets=sets, why=why)]
     return new_version(transfer, before, "the bytes are not those that were uploaded")
 
 

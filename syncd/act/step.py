@@ -85,6 +85,7 @@ class Interrupted(Stale):
 def visit(identity: int, world: World) -> Report:
     """Take a transfer as far as it goes now. Raises only Fatal kinds; all else becomes rows and this report."""
     doubt: Stale = Interrupted("found in the queue")
+    begun = world.ledger.get(identity)
     for _ in range(ROUNDS):
         try:
             _go_on(identity, world, doubt)
@@ -99,7 +100,8 @@ def visit(identity: int, world: World) -> Report:
         except SyncdError as error:
             return _give_way(identity, world, error)
         else:
-            return Report(identity, Ending.REACHED)
+            local = begun is not None and begun.state is State.VERIFIED  # the destination was not asked
+            return Report(identity, Ending.TROUBLED if local else Ending.REACHED)
     return _postpone(identity, world, Transient(f"it did not come to rest: {doubt}"))
 
 
@@ -130,13 +132,15 @@ def _doubt_after(transfer: Transfer, moved: Transfer | None, doubt: Stale | None
 
 def _wanted(transfer: Transfer, world: World) -> bool:
     going = transfer.state in ACTS and transfer.parked_reason is None
-    return going and not world.stop.is_set()
+    put_off = transfer.state is State.VERIFIED and transfer.not_before > world.clock.now()
+    return going and not put_off and not world.stop.is_set()
 
 
 def _advance(transfer: Transfer, world: World, doubt: Stale | None) -> Transfer | None:
     """One act and its record; the transfer as it is then."""
     changes = list(ACTS[transfer.state](transfer, world, doubt))
-    if any(isinstance(change, Move) and change.to is State.VERIFIED for change in changes):
+    verified = any(isinstance(change, Move) and change.to is State.VERIFIED for change in changes)
+    if verified and dispose.done_at_once(transfer, world):
         changes.append(dispose.done(transfer, world))
     world.ledger.commit(changes)
     after = world.ledger.get(transfer.id)

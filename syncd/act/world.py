@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from syncd.act.board import Board
 from syncd.act.strangers import Strangers
+from syncd.decide.dispose import DisposalPolicy
 from syncd.decide.keys import Template
 from syncd.decide.plan import PlanPolicy
 from syncd.decide.select import Selection
@@ -40,6 +41,7 @@ class FolderPolicy:
     template: Template
     selection: Selection = field(default_factory=Selection)
     settle: SettlePolicy = field(default_factory=SettlePolicy)
+    disposal: DisposalPolicy = field(default_factory=DisposalPolicy)
     rescan_s: float = 300.0
     watched: bool = True  # False: scans only
 
@@ -86,3 +88,6 @@ class World:
     chance: Callable[[], float]
     stop: threading.Event
     strangers: Strangers = field(default_factory=Strangers)
+    true_time: Callable[[], float] | None = (
+        None  # by the servers' clock, where one is known; else `clock.now`
+    )

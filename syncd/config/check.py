@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from syncd.config.read import key_text
 from syncd.config.scalars import is_loopback, sample_refused
 from syncd.config.surroundings import Surroundings
 from syncd.decide import keys
+from syncd.decide.dispose import CERTAIN_AGE_S
 
 # man 7 unix: sun_path has 108 bytes, the last of them NUL.
 _LONGEST_SOCKET: Final = 107
@@ -46,6 +48,8 @@ def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
         *_folders(config),
         *_templates(config),
         *_same_keys(config.folders),
+        *_reused_names(config.folders),
+        *_uncertain_disposal(config.folders),
         *_state(config.state),
         *_kept_inside_folders(config, surroundings),
         *_socket(config.socket),
@@ -134,6 +138,36 @@ def _same_keys(folders: tuple[Folder, ...]) -> Iterator[Finding]:
             yield Finding(
                 "warning", key_text(("folders", index, "key")), text, "put {folder} into both templates"
             )
+
+
+def _reused_names(folders: tuple[Folder, ...]) -> Iterator[Finding]:
+    for index, folder in enumerate(folders):
+        if _disposes(folder) and not keys.parse(folder.key).uses("mtime"):
+            text = "deletes or moves files whose key has no time in it: a name that is used again is parked"
+            hint = "put {mtime:%Y-%m-%dT%H%M%S} into the key, unless names are never used twice"
+            yield Finding("warning", key_text(("folders", index, "after_upload")), text, hint)
+
+
+def _uncertain_disposal(folders: tuple[Folder, ...]) -> Iterator[Finding]:
+    for index, folder in enumerate(folders):
+        rule = folder.after_upload.delete or folder.after_upload.move
+        if rule is None:
+            continue
+        where = key_text(("folders", index, "after_upload"))
+        if folder.complete_when.not_open == "off" and not _certain_by_rule(folder, rule.min_age):
+            text = "keeps every file: with not_open: off nothing says that a file is finished for certain"
+            yield Finding("warning", where, text, "set complete_when.marker, or a min_age of 1h or more")
+        if folder.path.is_dir() and not os.access(folder.path, os.W_OK):
+            text = f"{folder.path} is not writable for this user: no file can be deleted or moved"
+            yield Finding("warning", where, text, _RUN_AS_DAEMON)
+
+
+def _certain_by_rule(folder: Folder, min_age: timedelta) -> bool:
+    return folder.complete_when.marker is not None or min_age.total_seconds() >= CERTAIN_AGE_S
+
+
+def _disposes(folder: Folder) -> bool:
+    return folder.after_upload.delete is not None or folder.after_upload.move is not None
 
 
 def _state(path: Path) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from syncd.config.scalars import (
     RegionName,
     choice,
     count,
+    disposal_rule,
     duration,
     folder_name,
     or_from,
@@ -120,6 +121,26 @@ class CompleteWhen(Section):
     marker: Marker | None = None
 
 
+class Delete(Section):
+    """Delete the local file once its object is proven, and so long has passed since its last change."""
+
+    min_age: Annotated[timedelta, duration(timedelta(0))] = timedelta(0)
+
+
+class MoveTo(Section):
+    """Move the local file below a directory; a file that lies there already is never replaced."""
+
+    to: AbsolutePath
+    min_age: Annotated[timedelta, duration(timedelta(0))] = timedelta(0)
+
+
+class AfterUpload(Section):
+    """What becomes of the local file: kept where neither is given."""
+
+    delete: Delete | None = None
+    move: MoveTo | None = None
+
+
 class Folder(Section):
     """One watched folder."""
 
@@ -130,6 +151,7 @@ class Folder(Section):
     exclude: Annotated[tuple[Glob, ...], Strict(False)] = (".*", "*.tmp", "*.part", "*.partial", "*~")
     key: KeyTemplate = "{prefix}{folder}/{path}"
     complete_when: CompleteWhen = CompleteWhen()
+    after_upload: Annotated[AfterUpload, BeforeValidator(disposal_rule)] = AfterUpload()
     watch: Annotated[Watch, choice(Watch)] = "auto"
     rescan: Annotated[timedelta, duration(timedelta(seconds=1))] = timedelta(minutes=5)
 

@@ -25,6 +25,7 @@ def broken_between_keys(data: Mapping[str, Any], surroundings: Surroundings) -> 
     if isinstance(folders, list):
         yield from _folders_apart(folders, surroundings)
         yield from _names_unique(folders)
+        yield from _targets_outside(folders, surroundings)
     upload = data.get("upload", {})
     if isinstance(upload, dict):
         yield from _memory_for_parts(upload)
@@ -50,6 +51,27 @@ def _nested(paths: Mapping[int, Path], how: str) -> dict[int, str]:
         if above is not None:
             complaints[index] = f"lies inside folders[{above}].path{how}, expected folders that are apart"
     return complaints
+
+
+def _targets_outside(folders: list[Any], surroundings: Surroundings) -> Iterator[tuple[Place, str]]:
+    """What is moved into a watched folder would be met there as a new file."""
+    watched = {index: path for index, folder in enumerate(folders) if (path := _path(folder)) is not None}
+    for index, folder in enumerate(folders):
+        target = _move_target(folder)
+        if target is None:
+            continue
+        real = Path(surroundings.real_path(str(target)))
+        for owner, path in watched.items():
+            if target.is_relative_to(path) or real.is_relative_to(surroundings.real_path(str(path))):
+                text = f"lies inside folders[{owner}].path, expected a directory outside all watched folders"
+                yield ("folders", index, "after_upload", "move", "to"), text
+                break
+
+
+def _move_target(folder: object) -> Path | None:
+    rule = folder.get("after_upload") if isinstance(folder, dict) else None
+    move = rule.get("move") if isinstance(rule, dict) else None
+    return _sound(absolute_path, move.get("to")) if isinstance(move, dict) else None
 
 
 def _path(folder: object) -> Path | None:

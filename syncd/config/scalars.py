@@ -336,6 +336,20 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+_AFTER_UPLOAD: Final = "expected keep, delete, {delete: {min_age: 1d}} or {move: {to: DIR}}"
+
+
+def disposal_rule(value: object) -> object:
+    """One word, or a mapping with one key, as a mapping. Raises Unfit."""
+    if value in ("keep", "delete") and not isinstance(value, Unquoted):
+        return {} if value == "keep" else {"delete": {}}
+    if not isinstance(value, dict):
+        raise Unfit(f"{_unfit(value)}, {_AFTER_UPLOAD}")
+    if len(value.keys() & {"delete", "move"}) != 1:
+        raise Unfit(f"must be one thing, {_AFTER_UPLOAD}")
+    return {name: {} if part is None and name == "delete" else part for name, part in value.items()}
+
+
 def some(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     """The entries, of which there must be one at least. Raises Unfit."""
     if not entries:

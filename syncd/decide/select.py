@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+ASIDE = b".syncd-aside-"
+"""How the name of a file begins that lies aside while it is deleted or moved; such a file is nobody's capture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -35,7 +38,9 @@ class Selection:
 
     def exclusion(self, path: bytes) -> str | None:
         """Why a file is not meant, as half a sentence; None if it is."""
-        if any(path == own or path.startswith((own + b"-", own + b".")) for own in self.never):
+        if path.rpartition(b"/")[2].startswith(ASIDE) or any(
+            path == own or path.startswith((own + b"-", own + b".")) for own in self.never
+        ):
             return "it is a file of syncd's own"
         text = _text(path)
         components = text.split("/")

@@ -77,7 +77,9 @@ def written() -> Callable[[dict[str, str]], str]:
 
     def _written(changes: dict[str, str]) -> str:
         tree: dict[str, object] = {}
-        for key, raw in (BASE | changes).items():
+        moves = any(key.startswith("folders[0].after_upload.move.") for key in changes)
+        target = {"folders[0].after_upload.move.to": "/srv/sent"} if moves else {}
+        for key, raw in (BASE | target | changes).items():
             *above, name = key.split(".")
             branch = tree
             for step in above:

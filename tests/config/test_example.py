@@ -59,7 +59,10 @@ def shapes(value: Any, shape: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 def test_the_example_shows_every_key_that_works() -> None:
     shown = dict(shapes(parse(EXAMPLE.read_bytes()).data))
-    assert shown == {shape: set(names) for shape, names in SECTIONS.items()}
+    one_word = ("folders", "after_upload")  # `keep`; the comment beside it shows its longer forms
+    assert shown == {
+        shape: set(names) for shape, names in SECTIONS.items() if shape[: len(one_word)] != one_word
+    }
 
 
 def test_every_value_in_the_example_has_a_word_of_why() -> None:

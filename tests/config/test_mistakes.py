@@ -28,6 +28,7 @@ TEXT = [
     "folders[0].name",
     "folders[0].key",
     "folders[0].complete_when.marker",
+    "folders[0].after_upload.move.to",
     "state",
     "console.socket",
 ]
@@ -35,6 +36,8 @@ MEASURES = [
     "credentials.api.timeout",
     "credentials.api.renew_before",
     "folders[0].complete_when.quiet",
+    "folders[0].after_upload.delete.min_age",
+    "folders[0].after_upload.move.min_age",
     "folders[0].rescan",
     "upload.part_size",
     "upload.multipart_threshold",
@@ -429,3 +432,28 @@ upload: {parts: 64, memory: 2MiB, part_size: 1}
         ["config.yaml:13:21", "upload.memory"],
         ["config.yaml:13:35", "upload.part_size"],
     ]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["no", "Keep", "7", "[]", "{}", "{delete: {}, move: {to: /srv/sent}}", "{delet: {}}", "null"],
+)
+def test_what_becomes_of_the_file_is_one_of_three_things(
+    problems: Problems, written: Written, raw: str
+) -> None:
+    text = complaint(problems(written({"folders[0].after_upload": raw})), "folders[0].after_upload")
+    assert "expected keep, delete, {delete: {min_age: 1d}} or {move: {to: DIR}}" in text
+
+
+def test_a_move_needs_to_know_where_to(problems: Problems, written: Written) -> None:
+    text = complaint(
+        problems(written({"folders[0].after_upload": "{move: {min_age: 1h}}"})),
+        "folders[0].after_upload.move.to",
+    )
+    assert "missing" in text
+
+
+@pytest.mark.parametrize("target", ["/srv/capture", "/srv/capture/sent"])
+def test_a_move_into_a_watched_folder_is_refused(problems: Problems, written: Written, target: str) -> None:
+    found = problems(written({"folders[0].after_upload": f"{{move: {{to: {target}}}}}"}))
+    assert "outside all watched folders" in complaint(found, "folders[0].after_upload.move.to")

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 
 from syncd.adapters.disk.beneath import LOOK_FLAGS, Opener, is_gone
 from syncd.adapters.disk.lease import writer_of
+from syncd.adapters.disk.putaway import Errand, Stopped, bring_back, put_away
 from syncd.adapters.disk.scan import Wish, fingerprint_of, walk
-from syncd.adapters.disk.trouble import file_trouble, folder_away, root_trouble
+from syncd.adapters.disk.trouble import file_trouble, folder_away, put_away_trouble, root_trouble
 from syncd.errors import Transient, Vanished
-from syncd.model import Blind, Entry, Fingerprint, RootIdentity, Writer
+from syncd.model import Blind, Entry, Fate, Fingerprint, RootIdentity, Writer
 
 # One preadv of 16 MiB costs twice as much as sixteen of 1 MiB: the smaller block stays in the processor's cache.
 _BLOCK = 1 << 20
@@ -120,6 +121,36 @@ class LocalDisk:
             return writer_of(descriptor)
         finally:
             os.close(descriptor)
+
+    def put_away(
+        self,
+        root: bytes,
+        path: bytes,
+        known: Fingerprint,
+        *,
+        aside: bytes,
+        to: bytes | None,
+        ask: bool,
+        rested: bool,
+        go_on: Callable[[], bool],
+    ) -> Fate:
+        """See the port. Raises Transient."""
+        errand = Errand(path=path, known=known, aside=aside, to=to, ask=ask, rested=rested)
+        with _opened(root) as directory:
+            try:
+                return put_away(directory, errand, self._opener, go_on)
+            except Stopped:
+                raise Transient("the daemon is stopping") from None
+            except OSError as error:
+                raise put_away_trouble(error, root, path, to) from error
+
+    def bring_back(self, root: bytes, path: bytes, aside: bytes) -> None:
+        """See the port. Raises Transient."""
+        with _opened(root) as directory:
+            try:
+                bring_back(directory, path, aside, self._opener)
+            except OSError as error:
+                raise put_away_trouble(error, root, path, None) from error
 
     def free_bytes(self, root: bytes) -> int | None:
         """Free bytes for unprivileged users on the folder's file system; None where it cannot be told."""

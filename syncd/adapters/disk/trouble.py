@@ -45,6 +45,24 @@ def file_trouble(error: OSError, root: bytes, path: bytes) -> SyncdError:
     return Transient(f"{name}: {_words(error)}", hint=_hint(error))
 
 
+def put_away_trouble(error: OSError, root: bytes, path: bytes, to: bytes | None) -> Transient:
+    """Why a proven file could not be deleted or moved; it stays, and is tried again."""
+    name = f"{shown(root)}/{shown(path)}"
+    what = "deleted" if to is None else f"moved to {shown(to)}"
+    if error.errno in DENIED | {errno.EROFS}:
+        where = shown(root) if to is None else f"{shown(root)} and {shown(to)}"
+        hint = f"let {user()} write in {where} and the directories below"
+        return Transient(f"{name}: not allowed to have it {what}", hint=hint)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Transient(f"{name}: no room to have it {what}", hint=f"free space on {shown(to or root)}")
+    if to is not None and error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return Transient(
+            f"{name}: cannot be {what}: there is no such directory",
+            hint="create it, or mount what belongs there",
+        )
+    return Transient(f"{name}: cannot be {what}: {_words(error)}", hint=_hint(error))
+
+
 def root_trouble(error: OSError, root: bytes) -> FolderUnavailable:
     """Why a folder cannot be used now, in one sentence and a hint."""
     name = shown(root)
