@@ -183,8 +183,14 @@ log: {{level: info, format: json}}
     def signal(self, number: int) -> None:
         """To the daemon itself, whatever is around it; harmless when it has ended."""
         if self.child is not None and self.child.poll() is None:
-            own = [event["pid"] for event in self.events if event.get("event") == "started"]
-            os.kill(own[0] if own else self.child.pid, number)
+            os.kill(self.pid(), number)
+
+    def pid(self) -> int:
+        """Of the daemon itself."""
+        assert self.child is not None
+        own = [event["pid"] for event in self.events if event.get("event") == "started"]
+        below = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text().split()
+        return own[0] if own else int(below[0]) if self.around and below else self.child.pid
 
     def ended(self, patience: float = 30.0) -> int:
         """Wait for its end; the exit code, 0 where none runs."""
