@@ -194,8 +194,11 @@ class Credentials(Protocol):
         """The set in use. Raises LockedOut (code `credentials`) while there is none that is still valid."""
         ...
 
-    def renew(self, rejected: CredentialSet) -> CredentialSet:
-        """A set other than the rejected one, fetched at once if need be; single flight. Raises LockedOut."""
+    def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
+        """A set other than the rejected one, fetched at once if need be; single flight. Raises LockedOut.
+
+        Not `dead`: it is only suspected, and stays in use while no other can be had.
+        """
         ...
 
 
@@ -345,6 +348,10 @@ class Ledger(Protocol):
 
     def forget_waits(self) -> None:
         """What was put off without having failed is due again: the configuration may have changed."""
+        ...
+
+    def bring_forward(self, seconds: float) -> None:
+        """The clock was set back by so much: whatever waits for a time to come waits that much less."""
         ...
 
     def next_due(

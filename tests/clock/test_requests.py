@@ -40,7 +40,7 @@ class Always:
     def current(self) -> CredentialSet:
         return self.only
 
-    def renew(self, rejected: CredentialSet) -> CredentialSet:
+    def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
         self.renewed += 1
         return self.only
 

@@ -57,7 +57,7 @@ class FixedCredentials:
     def current(self) -> CredentialSet:
         return self.only
 
-    def renew(self, rejected: CredentialSet) -> CredentialSet:
+    def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
         return self.only
 
 

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
+from syncd.demo.endpoint import Endpoint
 from syncd.demo.store import Store
 
-from .scene import PART, Line, Scene
+from .scene import PART, TOKEN, KeptScene, Line, Scene, issuer_of
 
 
 @pytest.fixture(scope="session")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
-    with Store(tmp_path_factory.mktemp("store"), min_part_size=PART, min_session_seconds=1) as store:
-        one = Line(store)
+    place = tmp_path_factory.mktemp("store")
+    with (
+        Store(place, min_part_size=PART, min_session_seconds=1) as store,
+        Endpoint(issuer_of(store), token=TOKEN, session_seconds=900) as endpoint,
+    ):
+        one = Line(store, endpoint)
         yield one
         one.s3.close()
 
@@ -39,10 +44,10 @@ def place(tmp_path: Path) -> Iterator[Path]:
 def make_scene(line: Line, place: Path) -> Iterator[Callable[..., Scene]]:
     made: list[Scene] = []
 
-    def make(**options: Any) -> Scene:
+    def make(kind: type[Scene] = Scene, **options: Any) -> Scene:
         where = place / str(len(made))
         where.mkdir()
-        made.append(Scene(line, where, prefix, **options))
+        made.append(kind(line, where, prefix, **options))
         return made[-1]
 
     with line.prepared() as prefix:
@@ -54,3 +59,9 @@ def make_scene(line: Line, place: Path) -> Iterator[Callable[..., Scene]]:
 @pytest.fixture
 def scene(make_scene: Callable[..., Scene]) -> Scene:
     return make_scene()
+
+
+@pytest.fixture
+def kept(make_scene: Callable[..., Any]) -> KeptScene:
+    scene: KeptScene = make_scene(KeptScene)
+    return scene

@@ -17,9 +17,11 @@ from support.clock import FakeClock
 from support.house import BUCKET, House, build_house
 from support.script import Rule, Script
 
+from syncd.adapters.credentials.keeper import open_keeper
 from syncd.adapters.s3.client import Clients, Settings
 from syncd.adapters.s3.retrying import RetryingStore
 from syncd.adapters.s3.store import S3Store
+from syncd.demo.endpoint import Endpoint, Issuer
 from syncd.demo.store import Habits, Record, Store
 from syncd.errors import SyncdError
 from syncd.model import CredentialSet, ProofKind, State, Transfer
@@ -28,6 +30,7 @@ PART = 5
 SMALL = b"123456"[:PART]  # one PutObject
 LARGE = b"0123456789ab"  # three parts
 TIMEOUT = 0.3
+TOKEN = "tok-CANARY-of-the-faults"
 
 
 class Current:
@@ -50,7 +53,8 @@ class Keys:
     def current(self) -> CredentialSet:
         return self.sets[0]
 
-    def renew(self, rejected: CredentialSet) -> CredentialSet:
+    def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
+        assert dead is not None
         self.renewals += 1
         if len(self.sets) > 1 and rejected == self.sets[0]:
             self.sets.pop(0)
@@ -59,9 +63,10 @@ class Keys:
 
 @dataclass
 class Line:
-    """The store and one client of it, for many tests."""
+    """The store, the credential API before it, and one client, for many tests."""
 
     store: Store
+    endpoint: Endpoint
     credentials: Current = field(default_factory=Current)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -82,9 +87,13 @@ class Line:
     @contextmanager
     def prepared(self) -> Iterator[str]:
         """The store as on its first day, and a prefix that nobody used before."""
-        self.store.habits, self.store.faults = Habits(), None
+        self._as_new()
         yield f"t{next(self.numbers)}/"
+        self._as_new()
+
+    def _as_new(self) -> None:
         self.store.habits, self.store.faults = Habits(), None
+        self.endpoint.faults = self.endpoint.override = None
 
 
 class Scene:
@@ -92,7 +101,7 @@ class Scene:
 
     def __init__(self, line: Line, place: Path, prefix: str, **options: Any) -> None:
         self.line, self.store, self.prefix = line, line.store, prefix
-        self.clock = FakeClock(start=time.time())  # the store has the real time
+        self.clock = options.pop("clock", None) or FakeClock(start=time.time())  # the store has the real time
         self.script = self.store.faults = Script()
         self.seen_before = len(self.store.log)
         self.root = place / "inbox"
@@ -128,6 +137,13 @@ class Scene:
     def run(self, until: Callable[[], bool] | None = None) -> None:
         self.house.run(ticks=5000, until=until)
 
+    def rescan(self) -> None:
+        """Until every folder was looked through once more."""
+        (desk,) = self.house.clerk.folders
+        target = desk.scans_done + 1
+        desk.scan_soon("a test wants it")
+        self.run(until=lambda: desk.scans_done >= target)
+
     def row(self, name: str) -> Transfer:
         return self.house.row(name)
 
@@ -159,7 +175,7 @@ class Scene:
 
     def arrives(self, *, writes: int = 1, proof: ProofKind | None = ProofKind.CHECKSUM) -> None:
         """Run to rest, then hold everything against the promises."""
-        self.house.rescan()
+        self.rescan()
         self.run()
         assert self.objects() == self.files, self.script.told
         assert not self.uploads(), self.script.told
@@ -173,6 +189,59 @@ class Scene:
     def bytes_received(self) -> int:
         """Of all bodies that arrived whole, whatever came of them."""
         return sum(each.received for each in self.requests() if each.operation in {"PutObject", "UploadPart"})
+
+
+class KeptScene(Scene):
+    """With the real keeper of credentials and the API over HTTP; the script meets its requests too."""
+
+    def __init__(self, line: Line, place: Path, prefix: str, **options: Any) -> None:
+        clock = FakeClock(start=time.time())
+        token_file = place / "token"
+        token_file.write_text(TOKEN)
+        token_file.chmod(0o600)
+        self.keeper = open_keeper(
+            url=line.endpoint.url,
+            device=prefix.rstrip("/"),
+            token_file=token_file,
+            ca_file=None,
+            timeout=TIMEOUT,
+            renew_before=600,
+            clock=clock,
+            on_change=self._changed,
+            jitter=lambda: 0.5,
+        )
+        super().__init__(line, place, prefix, clock=clock, credentials=self.keeper, **options)
+        line.endpoint.faults = self.script
+        self._keep_at = clock.monotonic()
+
+    def _changed(self) -> None:
+        self.house.gate.probe_now("credentials")
+        self.house.mailbox.wake()
+
+    def keep(self) -> None:
+        """What the keeper's thread would do now."""
+        if self.clock.monotonic() >= self._keep_at:
+            self._keep_at = self.clock.monotonic() + self.keeper.tick()
+
+    def run(self, until: Callable[[], bool] | None = None) -> None:
+        finished = until or self.house.at_rest
+        for _ in range(5000):
+            self.keep()
+            self.house.tick()
+            if finished():
+                return
+        raise AssertionError(f"it does not come to rest: {self.house.gate.closed()}, {self.script.told}")
+
+
+def issuer_of(store: Store) -> Issuer:
+    return Issuer(
+        url=store.url,
+        access_key=store.access_key,
+        secret_key=store.secret_key,
+        role_arn=store.role_arn,
+        bucket=store.bucket,
+        region=store.region,
+    )
 
 
 def raised(call: Any) -> SyncdError:

@@ -91,7 +91,7 @@ def test_an_object_that_may_not_be_looked_at_waits_with_the_missing_right_and_co
     assert "s3:GetObject" in (closed.hint or "")
     assert scene.row("a").state is State.COMPLETING
     assert scene.bytes_received() <= 2 * len(LARGE)
-    scene.house.rescan()
+    scene.rescan()
     scene.run()
     assert scene.row("a").state is State.DONE
     assert scene.objects() == scene.files

@@ -177,6 +177,7 @@ def build_house(
     sums: AwsSums | None = None,
     credentials: Any = None,
     hands: Any = None,
+    server_time: Any = None,
     **folder_options: Any,
 ) -> House:
     ignore_lease_signals()
@@ -213,6 +214,7 @@ def build_house(
         token=lambda: f"token-{state.parent.name}-{next(tokens)}",
         chance=lambda: 0.5,
         stop=threading.Event(),
+        server_time=server_time,
     )
     clerk = Clerk(
         world,

@@ -179,10 +179,11 @@ class CredentialKeeper:
             raise self._locked_out(view)
         return view.held.credentials
 
-    def renew(self, rejected: CredentialSet) -> CredentialSet:
+    def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
         """A set other than the rejected one; all who ask at once share one call.
 
-        Raises LockedOut, saying why there is none. Then the rejected set is not handed out again.
+        Raises LockedOut, saying why there is none. Then a `dead` set is not handed out again; one that is only suspected
+        (S3 denied something, which may be a matter of its policy) serves on.
         """
         fresh = self._other_than(rejected)
         if fresh is not None:
@@ -190,8 +191,8 @@ class CredentialKeeper:
         with self._flight:
             fresh = self._other_than(rejected)
             if fresh is None:
-                self._refuse_haste(rejected)
-                self._call(rejected)
+                self._refuse_haste(rejected if dead else None)
+                self._call(rejected if dead else None)
                 fresh = self._other_than(rejected)
         self._wake.set()  # the thread's next call is another now
         self._announce()
@@ -248,7 +249,7 @@ class CredentialKeeper:
             return None
         return held.credentials
 
-    def _refuse_haste(self, rejected: CredentialSet) -> None:
+    def _refuse_haste(self, rejected: CredentialSet | None) -> None:
         """Raises LockedOut when the API was called a moment ago, or asked us to wait, or refused us."""
         now, held = self._clock.boottime(), self._view.held
         if now >= self._barred_until:
@@ -327,6 +328,8 @@ class CredentialKeeper:
         message, hint = "no credentials yet", "the credential API has not been asked yet"
         if view.held is not None:
             message, hint = "the credentials have expired", "new ones are being fetched"
+            if self._usable(view.held):
+                message, hint = "there are no other credentials", "they will be renewed in time"
         if view.held is not None and view.held.rejected:
             message = "S3 refused the credentials"
         if view.failure is not None:

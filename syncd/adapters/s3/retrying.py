@@ -2,7 +2,7 @@
 
 Minutes and days are the ledger's business. Retried is what is certainly undone or may safely be done twice: never a doubtful
 Put or Complete, never a Create whose answer was lost (it would leave an upload behind that nobody knows). Credentials
-that were refused are replaced once, and a signature whose time was refused is made once more: the refusal told the
+that were refused are replaced once (what S3 merely denies does not condemn them), and a signature whose time was refused is made once more: the refusal told the
 server's time. A stop ends every wait; no attempt begins after it.
 """
 
@@ -120,9 +120,17 @@ class RetryingStore:
                 _log_retry(operation, key, 1, 0.0, refusal)
 
     def _replace(self, used: CredentialSet, refusal: LockedOut) -> None:
+        """Ask for another set. Where there is none, the failure is that, unless S3 named a right that is missing."""
         try:
-            self._credentials.renew(used)
+            if (
+                refusal.code == "permission"
+            ):  # a revoked session, or only a policy: a set that works elsewhere stays
+                self._credentials.renew(used, dead=False)
+            else:
+                self._credentials.renew(used)
         except LockedOut as none_better:
+            if refusal.code == "permission":
+                raise refusal from none_better
             raise none_better from refusal
 
     def _through_trouble(self, operation: str, key: str, call: Callable[[], _T], *, lost_too: bool) -> _T:

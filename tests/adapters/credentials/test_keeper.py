@@ -352,6 +352,28 @@ def test_a_set_rejected_while_the_api_is_known_to_be_down_is_handed_out_no_more(
         house.keeper.current()
 
 
+def test_a_set_that_is_only_suspected_serves_on_while_no_other_can_be_had(house: House) -> None:
+    house.keeper.tick()
+    old = house.keeper.current()
+    house.clock.turn(100)
+    house.api.trouble = DOWN
+    with pytest.raises(LockedOut, match="no other credentials: cannot reach"):
+        house.keeper.renew(old, dead=False)
+    assert house.keeper.current() is old
+    assert house.state() == "stale"
+    with pytest.raises(LockedOut, match="no other credentials"):
+        house.keeper.renew(old, dead=False)  # and so soon the API is not asked again
+    assert len(house.api.calls) == 2
+    assert house.keeper.current() is old
+
+
+def test_a_suspected_set_is_replaced_where_another_can_be_had(house: House) -> None:
+    house.keeper.tick()
+    old = house.keeper.current()
+    house.clock.turn(100)
+    assert house.keeper.renew(old, dead=False) != old
+
+
 def test_a_set_rejected_right_after_its_renewal_is_not_renewed_again(house: House) -> None:
     house.keeper.tick()
     house.clock.turn(4)

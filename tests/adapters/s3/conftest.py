@@ -162,6 +162,7 @@ class FakeCredentials:
 
     sets: list[CredentialSet]
     renewed: list[CredentialSet] = field(default_factory=list)
+    condemned: list[CredentialSet] = field(default_factory=list)
     refusal: LockedOut | None = None
     missing: LockedOut | None = None
 
@@ -170,8 +171,10 @@ class FakeCredentials:
             raise self.missing
         return self.sets[0]
 
-    def renew(self, rejected: CredentialSet) -> CredentialSet:
+    def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
         self.renewed.append(rejected)
+        if dead:
+            self.condemned.append(rejected)
         if self.refusal is not None:
             raise self.refusal
         if len(self.sets) > 1:

@@ -239,6 +239,17 @@ def test_where_no_fresh_credentials_are_to_be_had_that_is_the_failure(clock: Fak
     assert len(house.inner.calls) == 1
 
 
+def test_a_right_that_is_missing_is_the_failure_whatever_the_api_says_and_condemns_no_set(
+    clock: FakeClock,
+) -> None:
+    refusal = LockedOut("denied", code="permission")
+    house = House(refusal, clock=clock, for_ever=True)
+    house.credentials.refusal = LockedOut("the API says 503", code="credentials")
+    assert house.fails() is refusal
+    assert len(house.credentials.renewed) == 1
+    assert house.credentials.condemned == []
+
+
 def test_without_any_credentials_nothing_is_asked(clock: FakeClock) -> None:
     house = House(clock=clock)
     house.credentials.missing = LockedOut("none", code="credentials")

@@ -1,0 +1,185 @@
+"""Trouble with credentials: at the API that gives them (rows K1 to K13) and at S3 that judges them (S13, S14)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from support.script import API_KINDS, KINDS, Rule
+
+from syncd.demo.loopback import Answer, Request
+from syncd.demo.store import Fault, Record
+from syncd.errors import LockedOut
+
+from .scene import LARGE, SMALL, KeptScene
+
+MINUTES = 60.0
+HOUR = 60 * MINUTES
+HIDDEN = {"HeadObject", "ListMultipartUploads"}  # what a session that may not list is told of nothing
+
+
+def until(scene: KeptScene, seconds: float) -> Callable[[Record], bool]:
+    return lambda _: scene.waited() < seconds
+
+
+# -- the API
+
+
+IN_TIME = sorted(set(API_KINDS) - {"API drips"})  # by the clock of these tests it does not take long
+
+
+@pytest.mark.parametrize("name", IN_TIME)
+def test_no_trouble_of_the_api_at_the_start_does_more_than_delay(kept: KeptScene, name: str) -> None:
+    kept.trouble(API_KINDS[name](times=3))
+    kept.drop("small", SMALL)
+    kept.drop("large", LARGE)
+    kept.arrives()
+    assert kept.script.hits == 3
+    assert {record.operation for record in kept.requests() if record.status == 403} <= HIDDEN
+
+
+@pytest.mark.parametrize("name", IN_TIME)
+def test_no_trouble_of_the_api_takes_away_a_set_that_is_still_valid(kept: KeptScene, name: str) -> None:
+    kept.run()
+    first = kept.keeper.current()
+    kept.trouble(API_KINDS[name](times=2))
+    kept.clock.advance(700)  # of 900 s: a renewal is due
+    kept.keep()
+    assert kept.script.hits == 1
+    assert kept.keeper.current() == first
+    assert kept.keeper.snapshot().state == "stale"
+    kept.drop("large", LARGE)
+    kept.arrives()
+
+
+@pytest.mark.parametrize("name", ["API 401", "API 503", "API closed", "API HTML 200"])
+def test_an_api_that_is_away_for_longer_than_a_set_lives_stops_uploads_and_nothing_else(
+    kept: KeptScene, name: str
+) -> None:
+    kept.run()
+    kept.trouble(API_KINDS[name](where=until(kept, 3 * HOUR)))
+    kept.clock.advance(HOUR)
+    kept.drop("large", LARGE)
+    kept.rescan()
+    kept.run(until=lambda: kept.waited() > 2 * HOUR)
+    closed = kept.house.gate.closed()
+    assert closed is not None
+    assert closed.code == "credentials"
+    assert kept.row("large").attempts == 0
+    assert not kept.requests("CreateMultipartUpload")
+    assert kept.script.hits < 150  # in an hour: never more than one call in half a minute or so
+    kept.arrives()
+
+
+def test_a_destination_that_the_api_changes_is_for_new_files_and_an_open_upload_keeps_its_key(
+    kept: KeptScene,
+) -> None:
+    endpoint, prefixes = kept.line.endpoint, [kept.prefix]
+
+    def elsewhere(request: Request) -> Answer:
+        answer = endpoint._credentials(request)
+        document = json.loads(answer.body)
+        document["Destination"]["Prefix"] = prefixes[-1]
+        return replace(answer, body=json.dumps(document).encode())
+
+    def new_prefix(_record: Record) -> Fault:
+        prefixes.append(kept.prefix + "new/")
+        return Fault(status=400, code="ExpiredToken")
+
+    endpoint.override = elsewhere
+    kept.run()
+    kept.clock.advance(30)
+    kept.trouble(Rule(fault=new_prefix, operation="UploadPart", part=2, times=1))
+    kept.drop("open", LARGE)
+    kept.rescan()
+    kept.run()
+    kept.drop("later", LARGE)
+    kept.rescan()
+    kept.run()
+    assert kept.objects() == {"open": LARGE, "new/later": LARGE}
+    assert not kept.uploads()
+
+
+# -- S3
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "ExpiredToken"),
+        (400, "InvalidToken"),
+        (400, "TokenRefreshRequired"),
+        (403, "InvalidAccessKeyId"),
+        (403, "SignatureDoesNotMatch"),
+    ],
+)
+def test_a_set_that_s3_refuses_in_the_middle_of_an_upload_is_replaced_at_once_and_costs_nothing(
+    kept: KeptScene, status: int, code: str
+) -> None:
+    kept.run()
+    first = kept.keeper.current()
+    kept.clock.advance(30)
+    kept.trouble(
+        Rule(
+            fault=Fault(status=status, code=code),
+            operation="UploadPart",
+            where=lambda record: record.access_key == first.access_key and record.part_number != 1,
+        )
+    )
+    kept.drop("large", LARGE)
+    began = kept.waited()
+    kept.arrives()
+    assert kept.keeper.snapshot().renewals == 2
+    assert kept.row("large").attempts == 0
+    assert kept.bytes_received() == len(LARGE)  # who is refused is so before the body
+    assert kept.waited() - began < MINUTES
+
+
+def test_a_right_that_is_missing_closes_the_gate_and_costs_no_file_an_attempt(kept: KeptScene) -> None:
+    kept.trouble(KINDS["403 AccessDenied"](operation="UploadPart", where=until(kept, HOUR)))
+    kept.drop("large", LARGE)
+    kept.run(until=lambda: kept.waited() > HOUR / 2)
+    closed = kept.house.gate.closed()
+    assert closed is not None
+    assert closed.code == "permission", closed
+    assert "s3:PutObject" in (closed.hint or "")
+    assert kept.row("large").attempts == 0
+    kept.arrives()
+    assert len(kept.requests("UploadPart")) < 300
+    assert kept.keeper.snapshot().calls < 150
+
+
+def test_a_set_that_is_refused_is_handed_out_no_more_while_no_other_can_be_had(kept: KeptScene) -> None:
+    kept.run()
+    kept.clock.advance(30)
+    kept.trouble(
+        API_KINDS["API 503"](where=until(kept, 10 * MINUTES)),
+        KINDS["400 ExpiredToken"](where=until(kept, 10 * MINUTES)),
+    )
+    kept.drop("large", LARGE)
+    kept.rescan()
+    kept.run(until=lambda: kept.waited() > 5 * MINUTES)
+    with pytest.raises(LockedOut):
+        kept.keeper.current()
+    assert len(kept.requests()) <= 3
+    kept.arrives()
+
+
+def test_a_right_that_is_missing_for_one_key_while_the_api_is_down_stops_no_other_file(
+    kept: KeptScene,
+) -> None:
+    """AccessDenied may mean a revoked session, but also a policy: a set that still works stays in use."""
+    kept.run()
+    kept.clock.advance(30)
+    kept.trouble(
+        API_KINDS["API 503"](where=until(kept, 8 * MINUTES)),
+        KINDS["403 AccessDenied"](key="*/denied", where=until(kept, 8 * MINUTES)),
+    )
+    kept.drop("denied", LARGE)
+    kept.drop("fine", LARGE)
+    kept.rescan()
+    kept.run(until=lambda: kept.waited() > 6 * MINUTES)
+    assert kept.objects() == {"fine": LARGE}
+    kept.arrives()
