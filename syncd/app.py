@@ -109,6 +109,7 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
         token=lambda: secrets.token_hex(16),
         chance=random.random,
         stop=stop,
+        server_time=server_time,
     )
     hands = HandsFile(Path(f"{config.state}.inhand"))
     clerk = Clerk(

@@ -26,7 +26,7 @@ from syncd.act.settle import settle_due
 from syncd.act.step import Report, visit
 from syncd.act.strikes import strike
 from syncd.act.world import World
-from syncd.decide.retry import ALONE_FROM, FAR_FUTURE_S, STRIKES_AT_MOST
+from syncd.decide.retry import ALONE_FROM, STRIKES_AT_MOST
 from syncd.errors import LedgerDamaged, LedgerFull, SyncdError
 from syncd.model import Amend, Columns, State, Transfer
 from syncd.ports import Hands, Watcher
@@ -37,6 +37,9 @@ IDLE_S = 5.0
 LOOKS_A_TICK = 500
 JANITOR_S = 5.0
 NOT_WANTED_S = 1800.0
+CLOCK_FELL_S = 1.0
+EVER = 1e12
+"""A time by which everything is due."""
 
 
 class FilePool(Protocol):
@@ -79,6 +82,7 @@ class Clerk:
         self._full_until = 0.0
         self._full = ""
         self._fresh = True
+        self._began = world.clock.now() - world.clock.boottime()
         self._janitor_at = 0.0
         self._janitor_busy = False
         self.looks = Looks()
@@ -133,6 +137,7 @@ class Clerk:
             strike(self._hands.left(), self._world)
             self._world.ledger.forget_waits()
             self._fresh = False
+        self._follow_the_clock()
         self._read_mail()  # first of all: it takes the knock away, and what comes later knocks again
         self._hear_reports()
         self._tend_watcher()
@@ -142,6 +147,15 @@ class Clerk:
         handed = self._hand_out()
         self._send_janitor()
         return 0.0 if looked or handed else self._seconds_to_next()
+
+    def _follow_the_clock(self) -> None:
+        """Somebody set the clock back: what was put off until a time by the old one is brought forward by as much."""
+        clock = self._world.clock
+        began = clock.now() - clock.boottime()
+        fall, self._began = self._began - began, began
+        if fall > CLOCK_FELL_S:
+            log.warning("clock_set_back", seconds=round(fall))
+            self._world.ledger.bring_forward(fall)
 
     def _raise_failure(self) -> None:
         with self._lock:
@@ -222,7 +236,7 @@ class Clerk:
     def _nothing_waits(self) -> bool:
         ledger, now = self._world.ledger, self._world.clock.now()
         busy = self.busy()
-        return not busy and ledger.next_due(now) is None and not ledger.aborts(now + FAR_FUTURE_S, 1)
+        return not busy and ledger.next_due(now) is None and not ledger.aborts(EVER, 1)
 
     def _unwanted(self, transfer: Transfer) -> str | None:
         """What was taken out of the configuration is not begun; what is open is finished under its plan."""

@@ -22,7 +22,7 @@ SHORTEST_SETTLING_S: Final = 30.0
 EXAMINED_AT_ONCE: Final = 500
 _NOT_BEGUN: Final = frozenset({State.DISCOVERED, State.SETTLED, State.PLANNED})
 _ALL: Final = 2**31
-_FAR_S: Final = 3600.0
+_EVER: Final = 1e12
 
 
 class Desk(Protocol):
@@ -177,7 +177,7 @@ class OnceRun:
 
     def _abort(self) -> str | None:
         """An upload that is still to be aborted, also one that must wait."""
-        found = self._ledger.aborts(self._clock.now() + _FAR_S, 1)
+        found = self._ledger.aborts(_EVER, 1)
         return found[0].upload_id if found else None
 
     def _watch_the_rest(self, now: float) -> None:
@@ -343,7 +343,7 @@ class OnceRun:
             yield LeftOver(
                 b"files that look changed", "they were still being compared with what was uploaded"
             )
-        for upload in self._ledger.aborts(self._clock.now() + _FAR_S, 100):
+        for upload in self._ledger.aborts(_EVER, 100):
             what = f"s3://{upload.bucket}/{upload.key}".encode("utf-8", "surrogateescape")
             yield LeftOver(what, "an upload of it that was given up could not be aborted yet")
 

@@ -75,7 +75,7 @@ def _certain_by_rule(folder: FolderPolicy) -> bool:
 
 
 def _situation(transfer: Transfer, seen: Fingerprint | None, folder: FolderPolicy, world: World) -> Situation:
-    now = world.clock.now() if world.true_time is None else world.true_time()
+    now = world.true_time()
     known = transfer.fingerprint
     changed_at = max(known.mtime_ns / 1e9, known.ctime_ns / 1e9, transfer.started_at or 0.0)
     old = now - changed_at >= folder.disposal.min_age_s
@@ -151,7 +151,7 @@ def done(transfer: Transfer, world: World) -> Move:
 
 
 def _end(transfer: Transfer, world: World, why: str, *, gone: bool) -> Move:
-    now = world.clock.now()
+    now = world.true_time()
     sets = Columns(finished_at=now, hint=None)
     if gone:
         sets["gone_at"] = now

@@ -55,7 +55,7 @@ def intend(identity: int, part_size: int | None, world: World) -> Move:
         if part_size is None
         else (State.CREATING, "a multipart upload is begun")
     )
-    sets = Columns(started_at=world.clock.now())
+    sets = Columns(started_at=world.true_time())
     return Move(id=identity, was=State.PLANNED, to=to, why=why, sets=sets)
 
 

@@ -19,7 +19,7 @@ from syncd.decide.plan import PlanPolicy
 from syncd.decide.select import Selection
 from syncd.decide.settle import SettlePolicy
 from syncd.model import Algorithm, CredentialSet
-from syncd.ports import Clock, Credentials, Disk, Hints, Ledger, ObjectStore, Sums
+from syncd.ports import Clock, Credentials, Disk, Hints, Ledger, ObjectStore, ServerTime, Sums
 
 T = TypeVar("T")
 
@@ -88,6 +88,8 @@ class World:
     chance: Callable[[], float]
     stop: threading.Event
     strangers: Strangers = field(default_factory=Strangers)
-    true_time: Callable[[], float] | None = (
-        None  # by the servers' clock, where one is known; else `clock.now`
-    )
+    server_time: ServerTime | None = None
+
+    def true_time(self) -> float:
+        """Seconds since the epoch by the servers' clock, once one has told the time: for what is compared with theirs."""
+        return self.clock.now() if self.server_time is None else self.server_time.now()

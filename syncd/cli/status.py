@@ -18,7 +18,7 @@ from syncd.cli.words import bytes_text, plain, span_text
 Document = dict[str, Any]
 
 _COLOURS = {"idle": "green", "working": "green", "waiting": "yellow", "blocked": "red", "stopped": "red"}
-_ASIDE = {"parked", "checksum_ignored", "reading_again", "ledger_begun_anew", "watch_degraded"}
+_ASIDE = {"parked", "checksum_ignored", "reading_again", "ledger_begun_anew", "clock", "watch_degraded"}
 """Reasons that are worth knowing but do not keep anything waiting."""
 
 

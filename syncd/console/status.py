@@ -21,9 +21,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.console.facts import CredentialFacts, FolderFacts, StatusFacts, TransferFacts
+from syncd.decide.words import span
 from syncd.model import State
 
 TRANSFERS_SHOWN = 50
+WRONG_CLOCK_S = 60.0
 REBUILT_TOLD_S = 7 * 86400.0
 """So long it is told that the ledger was lost and begun anew."""
 
@@ -172,6 +174,7 @@ def reasons_of(facts: StatusFacts) -> list[Reason]:
         _checksum_ignored(facts),
         _reading_again(facts),
         _begun_anew(facts),
+        _clock_off(facts),
         *(_degraded(folder) for folder in facts.folders),
     ]
     return [reason for reason in found if reason is not None]
@@ -202,6 +205,15 @@ def _begun_anew(facts: StatusFacts) -> Reason | None:
     text = f"the ledger was begun anew: {facts.totals.begun_because}; what S3 has already is recognized, not sent again"
     hint = "history is lost, uploads that were open may be left behind: look at the disk, and keep a lifecycle rule that aborts them"
     return _reason("ledger_begun_anew", text, hint, at)
+
+
+def _clock_off(facts: StatusFacts) -> Reason | None:
+    offset = facts.credentials.clock_offset_s
+    told = facts.closed is not None and facts.closed.code == "clock"
+    if offset is None or abs(offset) <= WRONG_CLOCK_S or told:
+        return None
+    text = f"this machine's clock is {span(abs(offset))} {'ahead' if offset > 0 else 'behind'}; requests are signed by the servers' time"
+    return _reason("clock", text, "set the clock: timedatectl set-ntp true")
 
 
 def _closed(facts: StatusFacts) -> Reason | None:

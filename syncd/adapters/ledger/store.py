@@ -124,6 +124,17 @@ class SqliteLedger:
                 f"UPDATE transfer SET not_before = 0, hint = NULL WHERE id IN (SELECT id {waits})", now
             )
 
+    def bring_forward(self, seconds: float) -> None:
+        now = self._clock.now()
+
+        def work(connection: sqlite3.Connection) -> None:
+            waits = f"SELECT id {_QUEUE} AND not_before > ?"
+            forward = "not_before = max(not_before - ?, 0)"
+            connection.execute(f"UPDATE transfer SET {forward} WHERE id IN ({waits})", (seconds, now))
+            connection.execute(f"UPDATE abort_queue SET {forward} WHERE not_before > ?", (seconds, now))
+
+        self._writer.write(work)
+
     def accept_root(self, folder: bytes, identity: RootIdentity) -> None:
         self._execute(
             "INSERT INTO folder (path, dev, inode, filesystem) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE "

@@ -155,7 +155,7 @@ def _clock(answer: Answer, asked: Asked) -> SyncdError:
     return LockedOut(
         f"{asked}: {answer}",
         code="clock",
-        hint=f"this machine's clock says {here}, the store's says {there}: set the clock (timedatectl set-ntp true)",
+        hint=f"the request was signed at {here}, the store's clock says {there}: set the clock (timedatectl set-ntp true)",
     )
 
 

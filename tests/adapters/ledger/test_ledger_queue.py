@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.clock import START
+from support.clock import START, FakeClock
 from support.scribe import FOLDER, PROOF, Scribe, fingerprint
 
 from syncd.adapters.ledger import SqliteLedger
 from syncd.adapters.ledger.store import FAR_FUTURE_S as LEDGERS_FAR_FUTURE_S
 from syncd.decide.retry import FAR_FUTURE_S, FILE_CEILING_S
-from syncd.model import Amend, Columns, Move, State, Transfer
+from syncd.model import AbortLater, Amend, Columns, Move, State, Transfer
 
 NOW = START
 Raw = Callable[..., list[Any]]
@@ -186,3 +186,22 @@ def _steps(ledger: SqliteLedger, ask: Callable[[SqliteLedger], Any]) -> int:
     ask(ledger)
     ledger._connection.set_progress_handler(None, 100)
     return ticks[0] * 100
+
+
+def test_a_clock_that_was_set_back_brings_forward_what_waits_for_a_time_to_come(
+    ledger: SqliteLedger, scribe: Scribe, clock: FakeClock
+) -> None:
+    now = clock.now()
+    late = scribe.bring(b"late", State.SETTLED)
+    due = scribe.bring(b"due", State.SETTLED)
+    for identity, at in ((late, now + 700.0), (due, now - 5.0)):
+        ledger.commit([Amend(id=identity, was=State.SETTLED, sets=Columns(not_before=at))])
+    ledger.commit([AbortLater(bucket="b", key="k", upload_id="u")])
+    ledger.abort_failed(AbortLater(bucket="b", key="k", upload_id="u"), now + 700.0)
+    ledger.bring_forward(500.0)
+    assert {row.path: row.not_before for row in ledger.live(9)} == {
+        b"late": now + 200.0,
+        b"due": now - 5.0,
+    }
+    assert ledger.aborts(now + 200.0, 1)
+    assert not ledger.aborts(now + 199.0, 1)
