@@ -30,7 +30,8 @@ from syncd.model import CredentialSet, State, Transfer
 EFFECTS = {
     *("put", "create", "upload_part", "list_parts", "complete", "abort", "head", "list_uploads"),
     *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
-    *("forget_waits", "first_scan_ended", "condemn", "open"),
+    *("forget_waits", "first_scan_ended", "condemn", "open", "put_away", "bring_back"),
+    "bring_forward",
 }
 """Every call that changes something outside, or whose answer may be lost on the way: where a life may end."""
 
