@@ -26,6 +26,7 @@ from syncd.act.settle import settle_due
 from syncd.act.step import Report, visit
 from syncd.act.strikes import strike
 from syncd.act.world import World
+from syncd.decide.order import choose, is_bulky
 from syncd.decide.retry import ALONE_FROM, STRIKES_AT_MOST
 from syncd.errors import LedgerDamaged, LedgerFull, SyncdError
 from syncd.model import Amend, Columns, State, Transfer
@@ -74,6 +75,7 @@ class Clerk:
         self._held_back = False
         self._lock = threading.Lock()  # guards _busy, _reports, _failure: workers report here
         self._busy: set[int] = set()
+        self._large: set[int] = set()
         self._reports: list[Report] = []
         self._failure: BaseException | None = None
         self._when_free: dict[int, set[tuple[bytes, bytes]]] = {}
@@ -206,8 +208,8 @@ class Clerk:
         self._held_back = self._alone in self.busy()
         if room <= 0 or self._held_back:
             return False
-        ledger, now = self._world.ledger, self._world.clock.now()
-        due = ledger.due(now, room, busy=self.busy(), without=self._away())
+        ledger = self._world.ledger
+        due = self._next_ones(room)
         put_off = [amend for transfer in due if (amend := self._put_off(transfer)) is not None]
         if put_off:
             ledger.commit(put_off)
@@ -215,6 +217,8 @@ class Clerk:
         going = self._calm_ones([transfer for transfer in due if transfer.id not in not_now])
         for transfer in going:
             self._gate.started(transfer.id)
+            if is_bulky(transfer):
+                self._large.add(transfer.id)
             self._start(transfer.id, partial(visit, transfer.id, self._world))
         if not due and self._nothing_waits():
             self._gate.nothing_to_do()
@@ -228,6 +232,30 @@ class Clerk:
             return calm
         self._alone = due[0].id
         return due[:1]
+
+    def _next_ones(self, room: int) -> list[Transfer]:
+        """Those that are due and have room, in their order; large files leave a place to small ones."""
+        now, busy, away = self._world.clock.now(), self.busy(), self._away()
+        large_room = self._large_room()
+        due = self._world.ledger.due(now, room, bulky=False, busy=busy, without=away)
+        if large_room:
+            due += self._world.ledger.due(now, large_room, bulky=True, busy=busy, without=away)
+        return choose(
+            due,
+            self._priority,
+            now=now,
+            room=room,
+            large_room=large_room,
+            large_in_hand=len(self._large),
+        )
+
+    def _large_room(self) -> int:
+        self._large &= self.busy()
+        return max(max(self._slots - 1, 1) - len(self._large), 0)
+
+    def _priority(self, transfer: Transfer) -> int:
+        desk = self._desks.get(transfer.folder)
+        return desk.policy.priority if desk is not None else 0
 
     def _away(self) -> list[bytes]:
         """Folders that are not there: their files are left alone, without a word to the ledger."""
@@ -340,6 +368,11 @@ class Clerk:
         if look_at is not None:
             times.append(look_at - now)
         if len(self.busy()) < self._slots * 2 and not self._gate.probing() and not self._held_back:
-            due = self._world.ledger.next_due(wall, busy=self.busy(), without=self._away())
+            due = self._world.ledger.next_due(
+                wall,
+                bulky=None if self._large_room() else False,
+                busy=self.busy(),
+                without=self._away(),
+            )
             times.extend([] if due is None else [max(due - wall, self._gate.seconds_to_probe())])
         return min(max(min(times), 0.0), IDLE_S)

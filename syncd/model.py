@@ -98,12 +98,14 @@ class RootIdentity:
     """Which directory a folder's path leads to.
 
     A file system mounted again may change `dev`, not `inode`; but every card has the same inode for its root, so
-    `filesystem` (f_fsid of statvfs, 0 where there is none) tells two of them apart.
+    `filesystem` (f_fsid of statvfs, 0 where there is none) tells two of them apart. `is_mount`: something is mounted
+    there; no part of the identity.
     """
 
     dev: int
     inode: int
     filesystem: int = 0
+    is_mount: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

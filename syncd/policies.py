@@ -35,11 +35,14 @@ def folder_policy(folder: Folder, own: frozenset[bytes] = frozenset()) -> Folder
         settle=SettlePolicy(
             quiet_s=folder.complete_when.quiet.total_seconds(),
             check_writer=folder.complete_when.not_open != "off",
+            require_answer=folder.complete_when.not_open == "require",
             marker=folder.complete_when.marker,
         ),
         disposal=_disposal(folder),
         rescan_s=folder.rescan.total_seconds(),
         watched=folder.watch != "poll",
+        priority=folder.priority,
+        require_mount=folder.require_mount,
     )
 
 

@@ -341,9 +341,18 @@ class Ledger(Protocol):
         ...
 
     def due(
-        self, now: float, limit: int, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+        self,
+        now: float,
+        limit: int,
+        *,
+        bulky: bool | None = None,
+        busy: Iterable[int] = (),
+        without: Iterable[bytes] = (),
     ) -> list[Transfer]:
-        """Transfers to take up now, oldest due first, without those in `busy` and without the folders in `without`."""
+        """Transfers to take up now, oldest due first: of each folder and of each kind (large or small) at most `limit`.
+
+        `bulky`: large ones only, or small ones only. Without those in `busy` and without the folders in `without`.
+        """
         ...
 
     def forget_waits(self) -> None:
@@ -355,9 +364,14 @@ class Ledger(Protocol):
         ...
 
     def next_due(
-        self, now: float, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+        self,
+        now: float,
+        *,
+        bulky: bool | None = None,
+        busy: Iterable[int] = (),
+        without: Iterable[bytes] = (),
     ) -> float | None:
-        """When the next transfer is due; None if none is waiting."""
+        """When the next transfer (of that kind) is due; None if none is waiting."""
         ...
 
     def discovered(self, after: int, limit: int) -> list[Transfer]:

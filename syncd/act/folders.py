@@ -22,6 +22,8 @@ log = structlog.get_logger()
 SCAN_PAUSE_S = 2.0
 """A scan that was asked for begins no sooner than this after the last one ended, or as long as that one took."""
 
+_NOT_MOUNTED = "nothing is mounted at its path, which the configuration requires"
+
 WAITING_AT_MOST = 1000
 """With more transfers than this under way, a replaced folder is not accepted by itself."""
 
@@ -64,6 +66,8 @@ class FolderDesk:
         """Look which directory the path leads to. Cheap; called every few seconds."""
         try:
             identity = self._world.disk.root(self.policy.path)
+            if self.policy.require_mount and not identity.is_mount:
+                raise FolderUnavailable(_NOT_MOUNTED, hint="mount it, or set require_mount: false")  # noqa: TRY301
         except FolderUnavailable as missing:
             self._lose(missing)
             return

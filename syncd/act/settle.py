@@ -45,7 +45,7 @@ def _look(transfer: Transfer, folder: FolderPolicy, world: World, looks: Looks) 
     match judge(folder.settle, look):
         case Settled(why):
             looks.forget(transfer.id)
-            sets = Columns(not_before=0.0, hint=None)
+            sets = Columns(not_before=world.clock.now(), hint=None)  # since when it is due
             return [Move(id=transfer.id, was=State.DISCOVERED, to=State.SETTLED, why=why, sets=sets)]
         case LookAgain(after_s, why, restart) if restart and look.seen is not None:
             looks.begin(transfer.id, now, after_s)

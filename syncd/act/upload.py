@@ -166,7 +166,8 @@ def _send_all(transfer: Transfer, world: World, file: OpenFile, missing: list[Pa
     flying: set[Future[None]] = set()
     try:
         for span in queue:
-            flying.add(world.bodies.submit(_PartJob(transfer, world, file, target, upload_id, span)))
+            job = _PartJob(transfer, world, file, target, upload_id, span)
+            flying.add(world.bodies.submit(job, flow=transfer.id, cost=span.size))
             if len(flying) >= world.bodies_at_once:
                 flying = _land_some(flying)
         while flying:

@@ -75,7 +75,7 @@ def _put(transfer: Transfer, world: World) -> Sequence[Change]:
     world.board.begin(transfer.id, size=size, sent=0, parts_done=0, parts_total=1)
     try:
         stored, checksum, resent = world.bodies.submit(
-            lambda buffer: _put_body(transfer, world, buffer)
+            lambda buffer: _put_body(transfer, world, buffer), flow=0, cost=size
         ).result()
         world.board.acknowledged(transfer.id, size)
     finally:

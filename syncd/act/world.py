@@ -27,8 +27,11 @@ T = TypeVar("T")
 class Bodies(Protocol):
     """The pool that carries bodies: as many at once as there are buffers, so memory has a bound."""
 
-    def submit(self, job: Callable[[memoryview], T]) -> Future[T]:
-        """Run the job with a buffer of its own; it holds the buffer until it returns."""
+    def submit(self, job: Callable[[memoryview], T], *, flow: int, cost: int) -> Future[T]:
+        """Run the job with a buffer of its own; it holds the buffer until it returns.
+
+        `flow`: whose body it is (0: of a file that goes in one piece), `cost`: its bytes; no flow waits for another to end.
+        """
         ...
 
 
@@ -44,6 +47,8 @@ class FolderPolicy:
     disposal: DisposalPolicy = field(default_factory=DisposalPolicy)
     rescan_s: float = 300.0
     watched: bool = True  # False: scans only
+    priority: int = 0  # its files go before those of lower ones that became due a little earlier
+    require_mount: bool = False  # True: it waits unless its root is a mount point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ _FILLED_IN: Final[Any] = Field(default=None, validate_default=True)
 
 AddressingStyle = Literal["auto", "path", "virtual"]
 Checksum = Literal["auto", "crc64nvme", "crc32", "crc32c", "sha256", "md5", "none"]
-NotOpen = Literal["auto", "off"]
+NotOpen = Literal["auto", "require", "off"]
 Watch = Literal["auto", "inotify", "poll"]
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
@@ -151,9 +151,11 @@ class Folder(Section):
     exclude: Annotated[tuple[Glob, ...], Strict(False)] = (".*", "*.tmp", "*.part", "*.partial", "*~")
     key: KeyTemplate = "{prefix}{folder}/{path}"
     complete_when: CompleteWhen = CompleteWhen()
+    priority: Annotated[int, count(-100, 100)] = 0
     after_upload: Annotated[AfterUpload, BeforeValidator(disposal_rule)] = AfterUpload()
     watch: Annotated[Watch, choice(Watch)] = "auto"
     rescan: Annotated[timedelta, duration(timedelta(seconds=1))] = timedelta(minutes=5)
+    require_mount: Flag = False
 
 
 class Upload(Section):

@@ -18,6 +18,7 @@ class SettlePolicy:
 
     quiet_s: float = 10.0
     check_writer: bool = True
+    require_answer: bool = False  # and not to know counts as being open
     marker: str | None = None
 
 
@@ -67,6 +68,8 @@ def judge(policy: SettlePolicy, look: Look) -> Settled | LookAgain | Missing:
         )
     if policy.check_writer and look.writer is Writer.OPEN:
         return LookAgain(pause, "a program has it open for writing")
+    if policy.require_answer and look.writer is Writer.UNKNOWN:
+        return LookAgain(pause, "whether a program has it open for writing cannot be told here")
     if look.marker_there is False:
         return LookAgain(pause, f"its marker {policy.marker} is not there")
     return Settled(_reason(policy, look))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from support.house import BUCKET, House, build_house
 from syncd.adapters.disk import LocalDisk
 from syncd.decide.select import Selection
 from syncd.errors import FolderUnavailable, Transient
-from syncd.model import Blind, Entry, Fingerprint, RootIdentity, State
+from syncd.model import Blind, Entry, Fingerprint, RootIdentity, State, Writer
 
 
 @pytest.fixture
@@ -291,3 +292,55 @@ def test_a_file_that_is_wanted_again_after_a_restart_does_not_wait(
     third.run()
     assert len(store.writes) == 1
     third.world.ledger.close()
+
+
+def test_a_folder_that_must_be_a_mount_point_waits_until_it_is(
+    root: Path, tmp_path: Path, store: FakeStore
+) -> None:
+    class Mounting(LocalDisk):
+        mounted = False
+
+        def root(self, root: bytes) -> RootIdentity:
+            return replace(super().root(root), is_mount=self.mounted)
+
+    disk = Mounting()
+    (root / "film").write_bytes(b"12345")
+    house = build_house(root, tmp_path / "state" / "state.db", store, disk=disk, require_mount=True)
+    for _ in range(5):
+        house.tick()
+    desk = house.clerk.folders[0]
+    assert (desk.state, store.writes) == ("blocked", [])
+    assert "mounted" in (desk.reason or "")
+    assert desk.hint
+    disk.mounted = True
+    house.run()
+    assert len(store.writes) == 1
+    house.world.ledger.close()
+
+
+def test_the_root_of_a_file_system_is_a_mount_point_and_a_directory_in_it_is_not(tmp_path: Path) -> None:
+    assert LocalDisk().root(b"/").is_mount
+    assert LocalDisk().root(b"/proc").is_mount
+    assert not LocalDisk().root(str(tmp_path).encode()).is_mount
+
+
+def test_where_nobody_can_tell_of_writers_a_folder_may_require_to_know(
+    root: Path, tmp_path: Path, store: FakeStore
+) -> None:
+    class Blind(LocalDisk):
+        answer = Writer.UNKNOWN
+
+        def writer(self, root: bytes, path: bytes) -> Writer:
+            return self.answer
+
+    disk = Blind()
+    (root / "film").write_bytes(b"12345")
+    house = build_house(root, tmp_path / "state" / "state.db", store, disk=disk, require_answer=True)
+    for _ in range(20):
+        house.tick()
+    assert house.row("film").state is State.DISCOVERED
+    assert "cannot be told" in (house.row("film").hint or "")
+    disk.answer = Writer.NONE
+    house.run()
+    assert house.row("film").state is State.DONE
+    house.world.ledger.close()

@@ -53,8 +53,8 @@ CHOICES = [
     "log.level",
     "log.format",
 ]
-COUNTS = ["upload.files", "upload.parts"]
-FLAGS = ["folders[0].recursive"]
+COUNTS = ["folders[0].priority", "upload.files", "upload.parts"]
+FLAGS = ["folders[0].recursive", "folders[0].require_mount"]
 LISTS = ["folders[0].include", "folders[0].exclude"]
 
 
@@ -154,7 +154,7 @@ def test_the_word_off_is_a_choice_only_where_it_is_one(
     for raw in ("off", '"off"'):
         assert read(written({key: raw})).folders[0].complete_when.not_open == "off"
     for raw in ("false", "no", "Off", "OFF"):
-        assert complaint(problems(written({key: raw})), key).endswith("expected one of auto, off")
+        assert complaint(problems(written({key: raw})), key).endswith("expected one of auto, require, off")
     complaint(problems(written({"folders[0].watch": "off"})), "folders[0].watch")
 
 
@@ -165,7 +165,11 @@ def test_the_word_off_is_a_choice_only_where_it_is_one(
 def test_a_count_is_a_whole_number_within_bounds(
     problems: Problems, written: Written, key: str, raw: str
 ) -> None:
-    assert complaint(problems(written({key: raw})), key).endswith("expected a whole number from 1 to 64")
+    bounds = "-100 to 100" if key.endswith("priority") else "1 to 64"
+    if key.endswith("priority") and raw in {"0", "65", "-1"}:
+        raw = {"0": "101", "65": "-101", "-1": "1000"}[raw]
+    text = complaint(problems(written({key: raw})), key)
+    assert text.endswith(f"expected a whole number from {bounds}")
 
 
 @pytest.mark.parametrize("raw", ["yes", "no", "on", "True", "TRUE", '"true"', "1", "y"])

@@ -65,7 +65,7 @@ class SerialBodies:
     def __init__(self, size: int) -> None:
         self._buffer = memoryview(bytearray(size))
 
-    def submit(self, job: Callable[[memoryview], T]) -> Future[T]:
+    def submit(self, job: Callable[[memoryview], T], *, flow: int, cost: int) -> Future[T]:
         return done(lambda: job(self._buffer))
 
 
@@ -178,6 +178,7 @@ def build_house(
     credentials: Any = None,
     hands: Any = None,
     server_time: Any = None,
+    require_answer: bool = False,
     **folder_options: Any,
 ) -> House:
     ignore_lease_signals()
@@ -188,7 +189,7 @@ def build_house(
         path=str(root).encode(),
         name="inbox",
         template=parse(key),
-        settle=SettlePolicy(quiet_s=quiet_s, marker=marker),
+        settle=SettlePolicy(quiet_s=quiet_s, marker=marker, require_answer=require_answer),
         **folder_options,
     )
     real_ledger: SqliteLedger = ledger or open_ledger(state, clock)

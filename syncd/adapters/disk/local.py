@@ -72,11 +72,17 @@ class LocalDisk:
                 # Looking something up in it takes the right to enter it, which opening it does not.
                 status = os.stat(b".", dir_fd=descriptor)
                 filesystem = os.fstatvfs(descriptor).f_fsid
+                above = os.stat(b"..", dir_fd=descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise root_trouble(error, root) from error
-        return RootIdentity(status.st_dev, status.st_ino, filesystem)
+        # Another device than the one above; the root of all is its own parent. Bind mounts of the same device do not show.
+        is_mount = (status.st_dev, status.st_ino) == (
+            above.st_dev,
+            above.st_ino,
+        ) or status.st_dev != above.st_dev
+        return RootIdentity(status.st_dev, status.st_ino, filesystem, is_mount)
 
     def scan(
         self,

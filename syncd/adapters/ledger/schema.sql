@@ -58,8 +58,8 @@ CREATE UNIQUE INDEX one_version_per_path ON transfer (folder, path) WHERE state 
 CREATE UNIQUE INDEX one_live_transfer_per_key ON transfer (bucket, key)
     WHERE state IN ('planned', 'creating', 'uploading', 'completing', 'verified');
 
--- The queue is this index.
-CREATE INDEX due ON transfer (folder, not_before, id)
+-- The queue is this index. Large files stand apart, so that neither kind hides the other (decide/order.py).
+CREATE INDEX due ON transfer (folder, size >= 16777216, not_before, id)
     WHERE parked_reason IS NULL AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing', 'verified');
 
 CREATE INDEX live ON transfer (id) WHERE state NOT IN ('done', 'superseded', 'vanished');

@@ -59,6 +59,9 @@ EXAMINED_AT_ONCE = 64 << 20
 FAR_FUTURE_S = 3600.0
 """A `not_before` further away was written under another clock: it counts as due."""
 
+BULKY = 16 * 2**20
+"""What counts as a large file: a term of the index that is the queue."""
+_KINDS = (0, 1)
 _WORK = "('settled', 'planned', 'creating', 'uploading', 'completing', 'verified')"
 _QUEUE = f"FROM transfer WHERE parked_reason IS NULL AND state IN {_WORK}"
 _ENDED = "('done', 'superseded', 'vanished')"
@@ -183,28 +186,47 @@ class SqliteLedger:
         )
 
     def due(
-        self, now: float, limit: int, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+        self,
+        now: float,
+        limit: int,
+        *,
+        bulky: bool | None = None,
+        busy: Iterable[int] = (),
+        without: Iterable[bytes] = (),
     ) -> list[Transfer]:
-        queue = f"{_QUEUE} AND folder = ? AND id NOT IN ({_numbers(busy)})"
-        order = "ORDER BY not_before, id LIMIT ?"
+        busy = list(busy)
         found: list[Transfer] = []
         for folder in self._queued_folders(without):
-            # Two searches of the index: one with OR would walk all that wait in between.
-            found += self._many(f"SELECT * {queue} AND not_before <= ? {order}", folder, now, limit)
-            far = now + FAR_FUTURE_S
-            found += self._many(f"SELECT * {queue} AND not_before > ? {order}", folder, far, limit)
-        return sorted(found, key=lambda row: (row.not_before, row.id))[:limit]
+            for kind in _KINDS if bulky is None else (int(bulky),):
+                queue = (
+                    f"{_QUEUE} AND folder = ? AND (size >= {BULKY}) = {kind} AND id NOT IN ({_numbers(busy)})"
+                )
+                order = "ORDER BY not_before, id LIMIT ?"
+                # Two searches of the index: one with OR would walk all that wait in between.
+                found += self._many(f"SELECT * {queue} AND not_before <= ? {order}", folder, now, limit)
+                far = now + FAR_FUTURE_S
+                found += self._many(f"SELECT * {queue} AND not_before > ? {order}", folder, far, limit)
+        return sorted(found, key=lambda row: (row.not_before, row.id))
 
     def next_due(
-        self, now: float, *, busy: Iterable[int] = (), without: Iterable[bytes] = ()
+        self,
+        now: float,
+        *,
+        bulky: bool | None = None,
+        busy: Iterable[int] = (),
+        without: Iterable[bytes] = (),
     ) -> float | None:
-        queue = f"{_QUEUE} AND folder = ? AND id NOT IN ({_numbers(busy)})"
+        busy = list(busy)
         times: list[float] = []
         for folder in self._queued_folders(without):
-            if self._query(f"SELECT 1 {queue} AND not_before > ? LIMIT 1", folder, now + FAR_FUTURE_S):
-                return now
-            row = self._query(f"SELECT not_before {queue} ORDER BY not_before LIMIT 1", folder)
-            times.extend(float(found[0]) for found in row)
+            for kind in _KINDS if bulky is None else (int(bulky),):
+                queue = (
+                    f"{_QUEUE} AND folder = ? AND (size >= {BULKY}) = {kind} AND id NOT IN ({_numbers(busy)})"
+                )
+                if self._query(f"SELECT 1 {queue} AND not_before > ? LIMIT 1", folder, now + FAR_FUTURE_S):
+                    return now
+                row = self._query(f"SELECT not_before {queue} ORDER BY not_before LIMIT 1", folder)
+                times.extend(float(found[0]) for found in row)
         return min(times, default=None)
 
     def _queued_folders(self, without: Iterable[bytes]) -> list[bytes]:
@@ -301,7 +323,10 @@ class SqliteLedger:
 
     def root_identity(self, folder: bytes) -> RootIdentity | None:
         rows = self._query("SELECT dev, inode, filesystem FROM folder WHERE path = ?", folder)
-        return RootIdentity(*(unwrapped(number) for number in rows[0])) if rows else None
+        if not rows:
+            return None
+        dev, inode, filesystem = (unwrapped(number) for number in rows[0])
+        return RootIdentity(dev, inode, filesystem)
 
     def first_scan_upto(self, folder: bytes) -> int | None:
         rows = self._query("SELECT first_scan_upto FROM folder WHERE path = ?", folder)

@@ -10,7 +10,9 @@ from support.clock import START, FakeClock
 from support.scribe import FOLDER, PROOF, Scribe, fingerprint
 
 from syncd.adapters.ledger import SqliteLedger
+from syncd.adapters.ledger.store import BULKY as LEDGERS_BULKY
 from syncd.adapters.ledger.store import FAR_FUTURE_S as LEDGERS_FAR_FUTURE_S
+from syncd.decide.order import BULKY_BYTES
 from syncd.decide.retry import FAR_FUTURE_S, FILE_CEILING_S
 from syncd.model import AbortLater, Amend, Columns, Move, State, Transfer
 
@@ -37,6 +39,18 @@ def test_the_oldest_due_comes_first_then_the_first_seen(ledger: SqliteLedger, sc
     queue(ledger, scribe, late=NOW, later=NOW + 0.5, first=NOW - 2, second=NOW - 2, old=0.0)
     assert paths(ledger.due(NOW, 10)) == [b"old", b"first", b"second", b"late"]
     assert paths(ledger.due(NOW, 2)) == [b"old", b"first"]
+
+
+def test_large_and_small_files_do_not_hide_each_other(ledger: SqliteLedger, scribe: Scribe) -> None:
+    for number in range(3):
+        scribe.bring(b"large-%d" % number, State.SETTLED, size=BULKY_BYTES)
+    for number in range(3):
+        scribe.bring(b"small-%d" % number, State.SETTLED, size=BULKY_BYTES - 1)
+    assert paths(ledger.due(NOW, 2)) == [b"large-0", b"large-1", b"small-0", b"small-1"]
+    assert paths(ledger.due(NOW, 2, bulky=True)) == [b"large-0", b"large-1"]
+    assert paths(ledger.due(NOW, 9, bulky=False)) == [b"small-0", b"small-1", b"small-2"]
+    assert ledger.next_due(NOW, bulky=True, busy=[1, 2, 3]) is None
+    assert ledger.next_due(NOW, bulky=False, busy=[1, 2, 3]) == 0.0
 
 
 def test_what_a_worker_has_in_hand_is_not_due(ledger: SqliteLedger, scribe: Scribe) -> None:
@@ -75,7 +89,6 @@ def test_a_time_too_far_ahead_was_written_under_another_clock_and_is_due(
 ) -> None:
     rows = queue(ledger, scribe, far=NOW + FAR_FUTURE_S + 1, edge=NOW + FAR_FUTURE_S, soon=NOW + 60, due=NOW)
     assert paths(ledger.due(NOW, 10)) == [b"due", b"far"]
-    assert paths(ledger.due(NOW, 1)) == [b"due"]
     assert ledger.next_due(NOW, busy=[rows["due"]]) == NOW
     assert ledger.next_due(NOW, busy=[rows["due"], rows["far"]]) == NOW + 60
 
@@ -83,6 +96,10 @@ def test_a_time_too_far_ahead_was_written_under_another_clock_and_is_due(
 def test_the_ledger_and_the_decisions_mean_the_same_by_far(ledger: SqliteLedger) -> None:
     assert LEDGERS_FAR_FUTURE_S == FAR_FUTURE_S
     assert FILE_CEILING_S < FAR_FUTURE_S
+
+
+def test_the_ledger_and_the_decisions_mean_the_same_by_large() -> None:
+    assert LEDGERS_BULKY == BULKY_BYTES
 
 
 def test_pages_of_a_folder_come_in_byte_order_and_miss_nothing(ledger: SqliteLedger, scribe: Scribe) -> None:

@@ -1,4 +1,5 @@
--- Flipped bytes are noticed, files that end the process are counted, and a lost ledger is known for one.
+-- Flipped bytes are noticed, files that end the process are counted, a lost ledger is known for one, and large files stand
+-- apart in the queue.
 
 ALTER TABLE transfer ADD COLUMN strikes       INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0);
 ALTER TABLE transfer ADD COLUMN seal          INTEGER;
@@ -8,3 +9,7 @@ UPDATE folder SET first_scan_upto = (SELECT coalesce(max(id), 0) FROM transfer);
 
 ALTER TABLE totals ADD COLUMN begun_at         REAL;
 ALTER TABLE totals ADD COLUMN begun_because    TEXT;
+
+DROP INDEX due;
+CREATE INDEX due ON transfer (folder, size >= 16777216, not_before, id)
+    WHERE parked_reason IS NULL AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing', 'verified');
