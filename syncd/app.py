@@ -27,6 +27,7 @@ from syncd.adapters.disk import LocalDisk, ignore_lease_signals
 from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.adapters.pools import BodyThreads, FileThreads
+from syncd.adapters.rate import SharedRate
 from syncd.adapters.s3 import open_store
 from syncd.adapters.server_time import LearntTime
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
@@ -87,7 +88,8 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
     mailbox, gate, pulse, stop = Mailbox(), Gate(clock, random.random), Pulse(clock), threading.Event()
     server_time = LearntTime(clock)
     keeper = _keeper(config, clock, server_time, mailbox, gate)
-    store, sums = _destination(config, clock, server_time, keeper, stop)
+    pace = SharedRate(clock, stop, config.upload.max_rate)
+    store, sums = _destination(config, clock, server_time, keeper, stop, pace)
     bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
     files = FileThreads(config.upload.files, clock)
     watcher = _watcher(config, mailbox, clock)
@@ -148,7 +150,12 @@ def _assemble(config: Config, clock: Clock, ledger: SqliteLedger) -> App:
 
 
 def _destination(
-    config: Config, clock: Clock, server_time: ServerTime, keeper: CredentialKeeper, stop: threading.Event
+    config: Config,
+    clock: Clock,
+    server_time: ServerTime,
+    keeper: CredentialKeeper,
+    stop: threading.Event,
+    pace: SharedRate,
 ) -> tuple[RetryingStore, AwsSums]:
     where, upload = config.destination, config.upload
     return open_store(
@@ -156,6 +163,7 @@ def _destination(
         clock=clock,
         stop=stop,
         server_time=server_time,
+        pace=pace,
         region=where.region,
         endpoint_url=where.endpoint_url,
         addressing_style=where.addressing_style,

@@ -481,3 +481,15 @@ class Hands(Protocol):
     def let_go(self, transfer: int) -> None:
         """It is not, or no longer."""
         ...
+
+
+class Pace(Protocol):
+    """How fast all bodies together may go out."""
+
+    def block(self) -> int:
+        """How many bytes to send at once."""
+        ...
+
+    def take(self, count: int) -> None:
+        """Wait until so many bytes may go; not while the process is to stop."""
+        ...

@@ -31,6 +31,7 @@ from syncd.config.scalars import (
     duration,
     folder_name,
     or_from,
+    rate,
     size,
     some,
 )
@@ -166,6 +167,7 @@ class Upload(Section):
     files: Annotated[int, count(1, 64)] = 4
     parts: Annotated[int, count(1, 64)] = 4
     memory: Annotated[int, size(MIB)] = 128 * MIB
+    max_rate: Annotated[int | None, rate(1000)] = None
     connect_timeout: Annotated[timedelta, duration(_MOMENT)] = timedelta(seconds=30)
     read_timeout: Annotated[timedelta, duration(_MOMENT)] = timedelta(seconds=120)
 

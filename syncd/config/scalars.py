@@ -21,9 +21,11 @@ from pydantic import BeforeValidator
 from syncd.config.surroundings import DEVICE_LENGTH
 from syncd.config.units import (
     DURATION_WANTED,
+    RATE_WANTED,
     SIZE_WANTED,
     duration_text,
     parse_duration,
+    parse_rate,
     parse_size,
     size_text,
 )
@@ -138,6 +140,18 @@ def size(lowest: int, highest: int | None = None) -> Any:
         return number
 
     return BeforeValidator(_size)
+
+
+def rate(lowest: int) -> Any:
+    """A validator for bytes per second, written with a unit and `/s`."""
+
+    def _rate(value: object) -> int:
+        number = parse_rate(_measure(value, RATE_WANTED))
+        if number < lowest:
+            raise Unfit(f"is too slow, expected at least {size_text(lowest)}/s")
+        return number
+
+    return BeforeValidator(lambda value: None if value is None else _rate(value))
 
 
 def duration(lowest: timedelta) -> Any:

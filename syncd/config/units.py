@@ -30,6 +30,7 @@ _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]+)")
 _TERM = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|[dhms])")
 
 SIZE_WANTED: Final = "a size with a unit, such as 16MiB, 2MB or 5GiB"
+RATE_WANTED: Final = "a rate with a unit, such as 2MB/s or 500KiB/s"
 DURATION_WANTED: Final = "a duration with a unit, such as 500ms, 10s, 5m, 1h30m or 1d"
 
 
@@ -45,6 +46,14 @@ def parse_size(text: str) -> int:
     if size.denominator != 1:
         raise ValueError("is not a whole number of bytes")
     return int(size)
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second. Raises ValueError, saying what was expected."""
+    amount, slash, per = text.rpartition("/")
+    if not slash or per != "s":
+        raise ValueError(f"is no rate, expected {RATE_WANTED}")
+    return parse_size(amount.rstrip())
 
 
 def parse_duration(text: str) -> timedelta:

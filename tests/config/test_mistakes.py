@@ -42,6 +42,7 @@ MEASURES = [
     "upload.part_size",
     "upload.multipart_threshold",
     "upload.memory",
+    "upload.max_rate",
     "upload.connect_timeout",
     "upload.read_timeout",
 ]
@@ -119,7 +120,11 @@ def test_a_list_or_mapping_in_place_of_a_value_is_refused(
 
 
 @pytest.mark.parametrize(
-    "key", [*MEASURES, *CHOICES, *COUNTS, *FLAGS, *LISTS, "credentials.api.url", "folders[0].key"]
+    "key",
+    [
+        *(key for key in MEASURES if key != "upload.max_rate"),  # there it stands for no limit
+        *(*CHOICES, *COUNTS, *FLAGS, *LISTS, "credentials.api.url", "folders[0].key"),
+    ],
 )
 def test_null_is_refused_where_it_would_stand_for_nothing(
     problems: Problems, written: Written, key: str
@@ -461,3 +466,13 @@ def test_a_move_needs_to_know_where_to(problems: Problems, written: Written) -> 
 def test_a_move_into_a_watched_folder_is_refused(problems: Problems, written: Written, target: str) -> None:
     found = problems(written({"folders[0].after_upload": f"{{move: {{to: {target}}}}}"}))
     assert "outside all watched folders" in complaint(found, "folders[0].after_upload.move.to")
+
+
+@pytest.mark.parametrize("raw", ["2MB", "2MB/m", "2 MB per s", "2MBps"])
+def test_a_rate_is_a_size_per_second(problems: Problems, written: Written, raw: str) -> None:
+    text = complaint(problems(written({"upload.max_rate": raw})), "upload.max_rate")
+    assert "expected a rate with a unit, such as 2MB/s" in text
+
+
+def test_a_rate_that_moves_nothing_is_refused(problems: Problems, written: Written) -> None:
+    assert "at least 1kB/s" in complaint(problems(written({"upload.max_rate": "999B/s"})), "upload.max_rate")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.config.units import duration_text, parse_duration, parse_size, size_text
+from syncd.config.units import duration_text, parse_duration, parse_rate, parse_size, size_text
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,8 @@ def test_texts_are_the_ones_a_person_would_write() -> None:
         timedelta(days=1),
     )
     assert [duration_text(span) for span in spans] == ["0s", "2m", "1h30m", "1s500ms", "1d"]
+
+
+@pytest.mark.parametrize(("text", "rate"), [("2MB/s", 2_000_000), ("500KiB/s", 512_000), ("1.5 kB/s", 1500)])
+def test_a_rate_is_bytes_per_second(text: str, rate: int) -> None:
+    assert parse_rate(text) == rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from syncd.ports import Clock, Credentials, ServerTime
+from syncd.ports import Clock, Credentials, Pace, ServerTime
 
 if TYPE_CHECKING:
     from syncd.adapters.s3.retrying import RetryingStore
@@ -18,6 +18,7 @@ def open_store(
     clock: Clock,
     stop: threading.Event,
     server_time: ServerTime | None = None,
+    pace: Pace | None = None,
     region: str | None = None,
     endpoint_url: str | None = None,
     addressing_style: str = "auto",
@@ -30,7 +31,7 @@ def open_store(
     """The destination, with retries, and the sums for it; no network before the first call. The caller closes the store.
 
     `stop` ends every wait between attempts; `connections` is how many requests may be under way at once. `server_time`
-    learns from the answers and dates the signatures; None: the local clock does.
+    learns from the answers and dates the signatures; None: the local clock does. `pace` holds bodies back.
     """
     # botocore costs 0.4 s and 55 MiB: only for a verb that really opens the destination.
     from syncd.adapters.s3.client import Clients, Settings  # noqa: PLC0415 - see above
@@ -50,5 +51,5 @@ def open_store(
         connections=connections,
     )
     timing = None if server_time is None else Timing(clock=clock, server_time=server_time)
-    store = S3Store(Clients(settings, credentials, timing))
+    store = S3Store(Clients(settings, credentials, timing), pace=pace)
     return RetryingStore(store, credentials=credentials, clock=clock, stop=stop), AwsSums()

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import io
 
-from syncd.ports import Body
+from syncd.ports import Body, Pace
 
 BLOCK = 1 << 20
 
 
 class BodyReader:
-    """Reads one body from the start; may be rewound for a second pass."""
+    """Reads one body from the start; may be rewound for a second pass.
 
-    def __init__(self, body: Body) -> None:
+    `pace` holds back what goes out; the first `signed` passes are only read to be signed.
+    """
+
+    def __init__(self, body: Body, pace: Pace | None = None, *, signed: int = 0) -> None:
         self._body = body
         self._position = 0
+        self._pace = pace
+        self._passes = -signed
 
     def __len__(self) -> int:
         return self._body.size
@@ -34,7 +39,12 @@ class BodyReader:
         left = self._body.size - self._position
         if left <= 0:
             return b""
-        block = self._body.read_at(self._position, min(left, BLOCK))
+        if self._position == 0:
+            self._passes += 1
+        pace = self._pace if self._passes > 0 else None
+        block = self._body.read_at(self._position, min(left, BLOCK if pace is None else pace.block()))
+        if pace is not None:
+            pace.take(len(block))
         self._position += len(block)
         return block
 

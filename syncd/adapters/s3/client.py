@@ -98,6 +98,7 @@ class Clients:
     def __init__(self, settings: Settings, credentials: Credentials, timing: Timing | None = None) -> None:
         """`timing` None: signed by the local clock, whatever the answers say."""
         self.settings = settings
+        self.sign_bodies = _must_sign_bodies(settings.endpoint_url)
         self._credentials = credentials
         self._timing = timing
         self._lock = threading.Lock()

@@ -19,14 +19,15 @@ from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, 
 from syncd.adapters.s3.outages import LostAnswer, cause_in
 from syncd.errors import ChecksumIgnored, Doubtful, LockedOut, SyncdError, UploadGone
 from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
-from syncd.ports import Body
+from syncd.ports import Body, Pace
 
 
 class S3Store:
     """One S3 or S3-compatible destination. Safe to use from many threads. `page`: entries per listing, S3 gives 1,000."""
 
-    def __init__(self, clients: Clients, *, page: int = 1_000) -> None:
+    def __init__(self, clients: Clients, *, page: int = 1_000, pace: Pace | None = None) -> None:
         self._clients = clients
+        self._pace = pace
         self._page = page
 
     def close(self) -> None:
@@ -36,7 +37,7 @@ class S3Store:
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """PutObject. Again: refused by the condition, or replaces the object by itself."""
         asked = _about("put", target)
-        reader = BodyReader(body)
+        reader = self._reader(body)
         given = {
             **_object(target),
             **_sum(target.algorithm, body.checksum),
@@ -76,7 +77,7 @@ class S3Store:
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
         """UploadPart. Again: replaces the part by itself."""
         asked = _about("upload_part", target)
-        reader = BodyReader(body)
+        reader = self._reader(body)
         given = {
             **_where(asked),
             "UploadId": upload_id,
@@ -167,6 +168,9 @@ class S3Store:
             found.extend(answers.uploads_of(page, asked))
             markers = answers.next_uploads(page, asked, markers)
         return found
+
+    def _reader(self, body: Body) -> BodyReader:
+        return BodyReader(body, self._pace, signed=int(self._clients.sign_bodies))
 
     def _call(self, asked: Asked, method: str, given: dict[str, Any]) -> dict[str, Any]:
         client = self._clients.current()
