@@ -24,7 +24,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     ):
         one = Line(store, endpoint)
         yield one
-        one.s3.close()
+        one.close()
 
 
 @pytest.fixture
@@ -59,6 +59,12 @@ def make_scene(line: Line, place: Path) -> Iterator[Callable[..., Scene]]:
 @pytest.fixture
 def scene(make_scene: Callable[..., Scene]) -> Scene:
     return make_scene()
+
+
+@pytest.fixture
+def impatient(make_scene: Callable[..., Scene]) -> Scene:
+    """With time-outs of 0.3 s, for silences."""
+    return make_scene(impatient=True)
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ from syncd.model import CredentialSet, ProofKind, State, Transfer
 PART = 5
 SMALL = b"123456"[:PART]  # one PutObject
 LARGE = b"0123456789ab"  # three parts
-TIMEOUT = 0.3
+TIMEOUT = 0.3  # of the impatient client; the other one waits long enough for any machine
+PATIENT = 10.0
 TOKEN = "tok-CANARY-of-the-faults"
 
 
@@ -71,8 +72,15 @@ class Line:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
-        settings = Settings(endpoint_url=self.store.url, connect_timeout=TIMEOUT, read_timeout=TIMEOUT)
-        self.s3 = S3Store(Clients(settings, self.credentials))
+        self.s3, self.impatient = self._client(PATIENT), self._client(TIMEOUT)
+
+    def _client(self, timeout: float) -> S3Store:
+        settings = Settings(endpoint_url=self.store.url, connect_timeout=timeout, read_timeout=timeout)
+        return S3Store(Clients(settings, self.credentials))
+
+    def close(self) -> None:
+        self.s3.close()
+        self.impatient.close()
 
     def long_lived(self, prefix: str) -> CredentialSet:
         return CredentialSet(
@@ -108,7 +116,8 @@ class Scene:
         self.root.mkdir()
         self.keys: Any = options.pop("credentials", None) or Keys([line.long_lived(prefix)])
         line.credentials.to = self.keys
-        retrying = RetryingStore(line.s3, credentials=self.keys, clock=self.clock, stop=threading.Event())
+        client = line.impatient if options.pop("impatient", False) else line.s3
+        retrying = RetryingStore(client, credentials=self.keys, clock=self.clock, stop=threading.Event())
         self.house: House = build_house(
             self.root,
             place / "state" / "state.db",
@@ -204,7 +213,7 @@ class KeptScene(Scene):
             device=prefix.rstrip("/"),
             token_file=token_file,
             ca_file=None,
-            timeout=TIMEOUT,
+            timeout=options.pop("api_timeout", PATIENT),
             renew_before=600,
             clock=clock,
             on_change=self._changed,
@@ -224,7 +233,7 @@ class KeptScene(Scene):
             self._keep_at = self.clock.monotonic() + self.keeper.tick()
 
     def run(self, until: Callable[[], bool] | None = None) -> None:
-        finished = until or self.house.at_rest
+        finished = until or (lambda: self.house.at_rest() and self.keeper.snapshot().renewals > 0)
         for _ in range(5000):
             self.keep()
             self.house.tick()

@@ -13,7 +13,7 @@ from syncd.demo.loopback import Answer, Request
 from syncd.demo.store import Fault, Record
 from syncd.errors import LockedOut
 
-from .scene import LARGE, SMALL, KeptScene
+from .scene import LARGE, SMALL, TIMEOUT, KeptScene
 
 MINUTES = 60.0
 HOUR = 60 * MINUTES
@@ -27,11 +27,19 @@ def until(scene: KeptScene, seconds: float) -> Callable[[Record], bool]:
 # -- the API
 
 
+def with_keeper(make_scene: Callable[..., KeptScene], name: str) -> KeptScene:
+    """Impatient where the API is silent."""
+    return make_scene(KeptScene, **({"api_timeout": TIMEOUT} if name == "API black hole" else {}))
+
+
 IN_TIME = sorted(set(API_KINDS) - {"API drips"})  # by the clock of these tests it does not take long
 
 
 @pytest.mark.parametrize("name", IN_TIME)
-def test_no_trouble_of_the_api_at_the_start_does_more_than_delay(kept: KeptScene, name: str) -> None:
+def test_no_trouble_of_the_api_at_the_start_does_more_than_delay(
+    make_scene: Callable[..., KeptScene], name: str
+) -> None:
+    kept = with_keeper(make_scene, name)
     kept.trouble(API_KINDS[name](times=3))
     kept.drop("small", SMALL)
     kept.drop("large", LARGE)
@@ -41,7 +49,10 @@ def test_no_trouble_of_the_api_at_the_start_does_more_than_delay(kept: KeptScene
 
 
 @pytest.mark.parametrize("name", IN_TIME)
-def test_no_trouble_of_the_api_takes_away_a_set_that_is_still_valid(kept: KeptScene, name: str) -> None:
+def test_no_trouble_of_the_api_takes_away_a_set_that_is_still_valid(
+    make_scene: Callable[..., KeptScene], name: str
+) -> None:
+    kept = with_keeper(make_scene, name)
     kept.run()
     first = kept.keeper.current()
     kept.trouble(API_KINDS[name](times=2))
@@ -59,17 +70,17 @@ def test_an_api_that_is_away_for_longer_than_a_set_lives_stops_uploads_and_nothi
     kept: KeptScene, name: str
 ) -> None:
     kept.run()
-    kept.trouble(API_KINDS[name](where=until(kept, 3 * HOUR)))
+    kept.trouble(API_KINDS[name](where=until(kept, HOUR + 30 * MINUTES)))
     kept.clock.advance(HOUR)
     kept.drop("large", LARGE)
     kept.rescan()
-    kept.run(until=lambda: kept.waited() > 2 * HOUR)
+    kept.run(until=lambda: kept.waited() > HOUR + 20 * MINUTES)
     closed = kept.house.gate.closed()
     assert closed is not None
     assert closed.code == "credentials"
     assert kept.row("large").attempts == 0
     assert not kept.requests("CreateMultipartUpload")
-    assert kept.script.hits < 150  # in an hour: never more than one call in half a minute or so
+    assert kept.script.hits < 60  # in twenty minutes: about two calls a minute
     kept.arrives()
 
 
@@ -138,17 +149,17 @@ def test_a_set_that_s3_refuses_in_the_middle_of_an_upload_is_replaced_at_once_an
 
 
 def test_a_right_that_is_missing_closes_the_gate_and_costs_no_file_an_attempt(kept: KeptScene) -> None:
-    kept.trouble(KINDS["403 AccessDenied"](operation="UploadPart", where=until(kept, HOUR)))
+    kept.trouble(KINDS["403 AccessDenied"](operation="UploadPart", where=until(kept, 12 * MINUTES)))
     kept.drop("large", LARGE)
-    kept.run(until=lambda: kept.waited() > HOUR / 2)
+    kept.run(until=lambda: kept.waited() > 10 * MINUTES)
     closed = kept.house.gate.closed()
     assert closed is not None
     assert closed.code == "permission", closed
     assert "s3:PutObject" in (closed.hint or "")
     assert kept.row("large").attempts == 0
     kept.arrives()
-    assert len(kept.requests("UploadPart")) < 300
-    assert kept.keeper.snapshot().calls < 150
+    assert len(kept.requests("UploadPart")) < 100
+    assert kept.keeper.snapshot().calls < 60
 
 
 def test_a_set_that_is_refused_is_handed_out_no_more_while_no_other_can_be_had(kept: KeptScene) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.script import KINDS, Rule
+from support.tally import count, sized
 
 from syncd.demo.store import Habits
 from syncd.model import ProofKind
@@ -29,20 +32,26 @@ def both_files(scene: Scene) -> Scene:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_any_trouble_that_happens_once_to_each_request_costs_only_time(scene: Scene, name: str) -> None:
+def test_any_trouble_that_happens_once_to_each_request_costs_only_time(
+    make_scene: Callable[..., Scene], name: str
+) -> None:
+    scene = make_scene(impatient=name not in QUICK)
     script = scene.trouble(*once_each(name))
     both_files(scene).arrives()
     assert script.hits
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", QUICK)
 def test_so_it_is_with_a_store_of_other_habits(scene: Scene, name: str) -> None:
     scene.store.habits = OTHERS
     script = scene.trouble(*once_each(name))
     both_files(scene).arrives()
     assert script.hits
+    count("trials")
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", QUICK)
 def test_so_it_is_with_a_store_that_knows_no_checksums(scene: Scene, name: str) -> None:
     scene.store.habits = Habits(ignores_checksums=True)
@@ -52,10 +61,26 @@ def test_so_it_is_with_a_store_that_knows_no_checksums(scene: Scene, name: str) 
     # An ETag that is wrong in the Put's answer and in HEAD's proves nothing, and nothing is claimed.
     both_files(scene).arrives(proof=None if name == "wrong ETag" else ProofKind.MD5)
     assert script.hits
+    count("trials")
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", QUICK)
-def test_trouble_that_lasts_for_ten_requests_costs_only_time(scene: Scene, name: str) -> None:
+def test_so_it_is_with_trouble_at_any_one_request_of_an_upload(scene: Scene, name: str) -> None:
+    """Not only at the first of each kind: a second part, the Complete of another file."""
+    for nth in range(1, sized(4, 12)):
+        scene.script.add(KINDS[name](nth=nth, times=1))
+        scene.drop(f"small {nth}", SMALL)
+        scene.drop(f"large {nth}", LARGE)
+        scene.arrives()
+        count("trials")
+    assert scene.script.hits
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", QUICK)
+def test_so_it_is_with_trouble_that_lasts_for_ten_requests(scene: Scene, name: str) -> None:
     script = scene.trouble(KINDS[name](times=10))
     both_files(scene).arrives()
     assert script.hits
+    count("trials")

@@ -75,16 +75,16 @@ def test_an_upload_that_somebody_aborted_is_begun_again_from_its_first_part(
     assert len(scene.requests("CreateMultipartUpload")) == 2
 
 
-def hidden_for_half_an_hour(scene: Scene) -> Rule:
-    return KINDS["403 AccessDenied"](operation="HeadObject", where=until(scene, 30 * MINUTES))
+def hidden_for_a_while(scene: Scene) -> Rule:
+    return KINDS["403 AccessDenied"](operation="HeadObject", where=until(scene, 15 * MINUTES))
 
 
 def test_an_object_that_may_not_be_looked_at_waits_with_the_missing_right_and_costs_one_more_upload_at_most(
     scene: Scene,
 ) -> None:
-    scene.trouble(hidden_for_half_an_hour(scene))
+    scene.trouble(hidden_for_a_while(scene))
     scene.drop("a")
-    scene.run(until=lambda: scene.waited() > 20 * MINUTES)
+    scene.run(until=lambda: scene.waited() > 10 * MINUTES)
     closed = scene.house.gate.closed()
     assert closed is not None
     assert closed.code == "permission"
@@ -100,7 +100,7 @@ def test_an_object_that_may_not_be_looked_at_waits_with_the_missing_right_and_co
 
 @pytest.mark.xfail(strict=True, reason="act/verify._look: found by HEAD, its second upload is not aborted")
 def test_when_it_may_be_looked_at_again_no_upload_is_left_open(scene: Scene) -> None:
-    scene.trouble(hidden_for_half_an_hour(scene))
+    scene.trouble(hidden_for_a_while(scene))
     scene.drop("a")
     scene.arrives()
 
@@ -186,7 +186,7 @@ def test_parts_that_are_too_small_for_the_store_do_not_send_the_file_without_end
 ) -> None:
     scene = make_scene(part_size=PART - 1)
     scene.drop("a")
-    scene.run(until=lambda: scene.waited() > 30 * MINUTES)
+    scene.run(until=lambda: scene.waited() > 10 * MINUTES)
     assert scene.row("a").parked_reason is not None
     assert scene.bytes_received() <= 3 * len(LARGE)
 
@@ -203,16 +203,16 @@ def test_parts_that_are_too_small_for_the_store_do_not_send_the_file_without_end
         (403, "SomethingThatNobodyKnows"),
     ],
 )
-def test_a_store_that_is_busy_for_an_hour_is_asked_seldom_and_gets_everything_then(
+def test_a_store_that_is_busy_for_long_is_asked_seldom_and_gets_everything_then(
     scene: Scene, status: int, code: str
 ) -> None:
-    hour = 60 * MINUTES
-    scene.trouble(Rule(fault=Fault(status=status, code=code), where=until(scene, hour)))
+    long = 30 * MINUTES
+    scene.trouble(Rule(fault=Fault(status=status, code=code), where=until(scene, long)))
     scene.drop("small", SMALL)
     scene.drop("large", LARGE)
     scene.arrives()
-    assert hour < scene.waited() < hour + 15 * MINUTES
-    assert len(scene.requests()) < 400
+    assert long < scene.waited() < long + 15 * MINUTES
+    assert len(scene.requests()) < 250
 
 
 @pytest.mark.parametrize("wish", [7, 120])
@@ -227,21 +227,22 @@ def test_a_wish_to_be_left_alone_for_a_while_is_heard(scene: Scene, wish: int) -
 
 @pytest.mark.parametrize("name", ["301 to a portal", "302 to a portal", "307 to a portal", "HTML 200"])
 def test_a_captive_portal_is_waited_out_and_never_followed(scene: Scene, name: str) -> None:
-    scene.trouble(KINDS[name](where=until(scene, 10 * MINUTES)))
+    scene.trouble(KINDS[name](operation=None, where=until(scene, 10 * MINUTES)))
     scene.drop("small", SMALL)
     scene.drop("large", LARGE)
     scene.arrives()
     assert len(scene.requests()) < 200
+    assert not scene.requests("HeadBucket")  # which is how botocore would look for the way
 
 
 @pytest.mark.parametrize("code", ["NoSuchBucket", "QuotaExceeded", "AccountProblem", "AllAccessDisabled"])
 def test_a_bucket_that_refuses_everything_closes_the_gate_and_costs_no_file_an_attempt(
     scene: Scene, code: str
 ) -> None:
-    scene.trouble(Rule(fault=Fault(status=403, code=code), where=until(scene, 30 * MINUTES)))
+    scene.trouble(Rule(fault=Fault(status=403, code=code), where=until(scene, 15 * MINUTES)))
     scene.drop("small", SMALL)
     scene.drop("large", LARGE)
-    scene.run(until=lambda: scene.waited() > 20 * MINUTES)
+    scene.run(until=lambda: scene.waited() > 10 * MINUTES)
     closed = scene.house.gate.closed()
     assert closed is not None
     assert (closed.code, "captures" in (closed.hint or "")) == ("bucket", True)

@@ -45,17 +45,17 @@ def test_a_store_that_stops_reading_in_the_middle_of_a_body_is_left_soon_and_not
     """`connect_timeout` is what limits a send that stalls."""
     scene.trouble(Rule(fault=Fault(hang=True, take=MEGABYTE)))
     began = time.monotonic()
-    error = raised(lambda: put(scene.line.s3, scene, 24 * MEGABYTE))
+    error = raised(lambda: put(scene.line.impatient, scene, 24 * MEGABYTE))
     assert time.monotonic() - began < 3 + 2 * TIMEOUT
     assert isinstance(error, Transient)  # no doubt: its last byte had not been sent
     assert not scene.objects()
 
 
-def test_a_store_that_accepts_the_whole_body_and_never_answers_leaves_doubt(scene: Scene) -> None:
-    scene.trouble(KINDS["never an answer, with effect"](operation="PutObject", times=1))
-    scene.drop("a", SMALL)
-    scene.arrives()
-    assert len(scene.requests("PutObject")) == 1
+def test_a_store_that_accepts_the_whole_body_and_never_answers_leaves_doubt(impatient: Scene) -> None:
+    impatient.trouble(KINDS["never an answer, with effect"](operation="PutObject", times=1))
+    impatient.drop("a", SMALL)
+    impatient.arrives()
+    assert len(impatient.requests("PutObject")) == 1
 
 
 def test_a_slow_line_that_moves_takes_longer_than_any_time_out_and_is_not_cut(scene: Scene) -> None:
@@ -77,12 +77,12 @@ def test_a_slow_line_that_moves_takes_longer_than_any_time_out_and_is_not_cut(sc
 
 
 def test_a_complete_that_takes_longer_than_the_read_timeout_is_waited_for_while_it_says_something(
-    scene: Scene,
+    impatient: Scene,
 ) -> None:
-    scene.trouble(Rule(fault=Fault(drip=4 * TIMEOUT), operation="CompleteMultipartUpload", when="after"))
-    scene.drop("a")
-    scene.arrives()
-    assert len(scene.requests("CompleteMultipartUpload")) == 1
+    impatient.trouble(Rule(fault=Fault(drip=4 * TIMEOUT), operation="CompleteMultipartUpload", when="after"))
+    impatient.drop("a")
+    impatient.arrives()
+    assert len(impatient.requests("CompleteMultipartUpload")) == 1
 
 
 def test_a_line_that_is_reset_for_ten_minutes_parks_nothing(scene: Scene) -> None:

@@ -123,31 +123,36 @@ class Script:
     def before(self, record: Record) -> Fault | None:
         with self._lock:
             self.requests += 1
-            fault = self._decide(record, "before")
-            if fault is not None and fault.ends:
-                self._ended.add(record.request_id)
-            return fault
+        fault = self._decide(record, "before")
+        if fault is not None and fault.ends:
+            self._ended.add(record.request_id)
+        return fault
 
     def after(self, record: Record) -> Fault | None:
-        with self._lock:
-            if record.request_id in self._ended or record.status >= _ERROR:
-                return None
-            self.effects.append(replace(record))
-            return self._decide(record, "after")
+        if record.request_id in self._ended or record.status >= _ERROR:
+            return None
+        self.effects.append(replace(record))
+        return self._decide(record, "after")
 
     def writes(self) -> Counter[str]:
         """How often each key was written: by PutObject, or by a Complete that made the object."""
         return Counter(each.key for each in self.effects if each.operation in WRITES)
 
     def _decide(self, record: Record, when: Moment) -> Fault | None:
-        if not self.on:
+        with self._lock:
+            rule = self._first_hit(record, when) if self.on else None
+        if rule is None:
             return None
+        fault = rule.ask(record)  # not under the lock: it may make requests of its own
+        with self._lock:
+            self.told.append(_line(self.requests, record, rule, fault))
+        return fault
+
+    def _first_hit(self, record: Record, when: Moment) -> Rule | None:
         for rule, count in self._rules:
             if rule.matches(record, when) and self._hits(rule, count):
                 count.hit += 1
-                fault = rule.ask(record)
-                self.told.append(_line(self.requests, record, rule, fault))
-                return fault
+                return rule
         return None
 
     def _hits(self, rule: Rule, count: _Count) -> bool:
