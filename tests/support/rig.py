@@ -34,14 +34,15 @@ class Pace:
 
     def __init__(self, seconds: float = 0.0, wrote: Callable[[str], None] = lambda key: None) -> None:
         self.seconds = seconds
+        self.rate: float | None = None  # bytes of a body per second
         self.down = False
         self._wrote = wrote
 
     def before(self, record: Record) -> Fault | None:
         if self.down and record.operation != "AssumeRole":
             return Fault(drop=True)
-        slow = self.seconds and record.operation in {"UploadPart", "PutObject"}
-        return Fault(delay=self.seconds) if slow else None
+        slow = (self.seconds or self.rate) and record.operation in {"UploadPart", "PutObject"}
+        return Fault(delay=self.seconds, pace=self.rate) if slow else None
 
     def after(self, record: Record) -> Fault | None:
         if record.operation in {"PutObject", "CompleteMultipartUpload"} and record.status == 200:
@@ -244,11 +245,13 @@ log: {{level: info, format: json}}
 
     def assert_everything_arrived_once(self, *, orphans: int = 0) -> None:
         """The oracle over the whole inbox. `orphans`: so many uploads may have been left open by kills."""
-        objects = self.store.objects()
-        files = {path for path in self.inbox.rglob("*") if path.is_file() and not path.name.startswith(".")}
-        assert {self.key_of(path) for path in files} == set(objects)
-        for path in files:
-            assert objects[self.key_of(path)].sha256 == hashlib.sha256(path.read_bytes()).hexdigest(), path
+        files = [path for path in self.inbox.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        self.assert_objects_are({self.key_of(path): sha256_of(path) for path in files}, orphans=orphans)
+
+    def assert_objects_are(self, expected: dict[str, str], *, orphans: int = 0) -> None:
+        """These and no others, by SHA-256, each version written once; and what the oracle says of everything else."""
+        objects = {key: kept.sha256 for key, kept in self.store.objects().items()}
+        assert objects == expected
         assert len(self.written) == len(set(self.written)), "a version was written more than once"
         assert len(self.successes("PutObject", "CompleteMultipartUpload")) <= len(self.written)
         assert len(self.store.uploads()) <= orphans, "an upload was left open"
@@ -282,6 +285,10 @@ log: {{level: info, format: json}}
         return [
             record for record in self.store.log if record.operation in operations and record.status == 200
         ]
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def noise(size: int, seed: int = 1) -> bytes:
