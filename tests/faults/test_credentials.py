@@ -194,3 +194,17 @@ def test_a_right_that_is_missing_for_one_key_while_the_api_is_down_stops_no_othe
     kept.run(until=lambda: kept.waited() > 6 * MINUTES)
     assert kept.objects() == {"fine": LARGE}
     kept.arrives()
+
+
+@pytest.mark.parametrize(
+    "name", ["answer lost after the effect", "500 after the effect", "empty 200 after the effect"]
+)
+def test_a_device_that_may_not_list_uploads_counts_what_a_lost_create_may_have_left(
+    kept: KeptScene, name: str
+) -> None:
+    kept.trouble(KINDS[name](operation="CreateMultipartUpload", times=1))
+    kept.drop("large", LARGE)
+    kept.rescan()
+    kept.run()
+    assert kept.objects() == kept.files
+    assert len(kept.uploads()) == kept.house.world.ledger.totals().possible_orphans == 1
