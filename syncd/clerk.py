@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -51,6 +52,15 @@ class FilePool(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """What the clerk works with, and what a reload changes."""
+
+    world: World
+    files_at_once: int
+    watcher: Watcher
+
+
 class Clerk:
     """Owner of the day's work. Only `tick` and what it calls run in the clerk's thread."""
 
@@ -88,11 +98,57 @@ class Clerk:
         self._janitor_at = 0.0
         self._janitor_busy = False
         self.looks = Looks()
-        discoverer = Discoverer(world, self.looks, self.busy)
-        self.folders = [FolderDesk(policy, world, discoverer, watcher) for policy in world.folders.values()]
-        self._desks = {desk.policy.path: desk for desk in self.folders}
         self._watcher = watcher
         self._tend_at = 0.0
+        self._changes: list[Plant] = []
+        self._age = 0  # how often everything around was changed
+        self._born: dict[int, int] = {}  # in which age each busy transfer was taken up
+        self._desks: dict[bytes, FolderDesk] = {}
+        self.folders: list[FolderDesk] = []
+        self._set_up_desks()
+
+    def _set_up_desks(self) -> None:
+        """A desk for each folder; those that are kept go on with what they were doing."""
+        world = self._world
+        discoverer = Discoverer(world, self.looks, self.busy)
+        desks: dict[bytes, FolderDesk] = {}
+        for path, policy in world.folders.items():
+            desk = self._desks.get(path)
+            if desk is None:
+                desk = FolderDesk(policy, world, discoverer, self._watcher)
+            else:
+                desk.change(policy, world, discoverer, self._watcher)
+            desks[path] = desk
+        self._desks = desks
+        self.folders = list(desks.values())  # swapped whole: others read it
+
+    # -- changing everything around
+
+    def change(self, plant: Plant) -> int:
+        """From its next round on the clerk works with these; what is in hand ends with what it began with.
+
+        Returns the age that begins then. Any thread.
+        """
+        with self._lock:
+            self._changes.append(plant)
+            age = self._age + len(self._changes)
+        self._mailbox.wake()
+        return age
+
+    def works_in_age(self, age: int) -> bool:
+        """Whether nothing of an earlier age is in hand any more."""
+        with self._lock:
+            return self._age >= age and all(self._born.get(each, 0) >= age for each in self._busy)
+
+    def _take_changes(self) -> None:
+        with self._lock:
+            changes, self._changes = self._changes, []
+            self._age += len(changes)
+        for plant in changes:
+            self._world, self._slots, self._watcher = plant.world, plant.files_at_once, plant.watcher
+            self._set_up_desks()
+            self._world.ledger.forget_waits()
+            self._tend_at = 0.0
 
     # -- for others to see
 
@@ -139,6 +195,7 @@ class Clerk:
             strike(self._hands.left(), self._world)
             self._world.ledger.forget_waits()
             self._fresh = False
+        self._take_changes()
         self._follow_the_clock()
         self._read_mail()  # first of all: it takes the knock away, and what comes later knocks again
         self._hear_reports()
@@ -308,6 +365,7 @@ class Clerk:
     def _start(self, identity: int, job: Callable[[], Report | None]) -> None:
         with self._lock:
             self._busy.add(identity)
+            self._born[identity] = self._age
         self._hands.take(identity)
         self._files.submit(partial(self._run, identity, job))
 
@@ -329,6 +387,7 @@ class Clerk:
         finally:
             with self._lock:
                 self._busy.discard(identity)
+                self._born.pop(identity, None)
                 self._reports.append(report or Report.nothing(identity))
             self._mailbox.wake()
 

@@ -49,10 +49,15 @@ class Daemon:
         clock: Clock,
         pools: tuple[Pool, ...],
         by_ourselves: Callable[[], None],
+        reload: Callable[[], None],
+        errand: Callable[[], None],
         starters: tuple[Callable[[], None], ...],
         closers: tuple[Callable[[], None], ...],
     ) -> None:
-        """`by_ourselves` is called when the end begins, unless it is a failure: no file is to blame for it."""
+        """`by_ourselves` is called when the end begins, unless it is a failure: no file is to blame for it.
+
+        `reload` on SIGHUP, `errand` a few times a second; both in the main thread, neither raises.
+        """
         self.clerk = clerk
         self.stop = stop
         self.rounds = 0  # how often the clerk has come round
@@ -60,6 +65,8 @@ class Daemon:
         self._clock = clock
         self._pools = pools
         self._by_ourselves = by_ourselves
+        self._reload = reload
+        self._errand = errand
         self._starters = starters
         self._closers = closers
         self._failure: BaseException | None = None
@@ -92,8 +99,11 @@ class Daemon:
             if caught is not None and caught.si_signo in SIGNALS[:2]:
                 log.info("stopping", signal=signal.Signals(caught.si_signo).name)
                 return
+            if caught is not None and caught.si_signo == signal.SIGHUP:
+                self._reload()
             if not self._clerk_thread.is_alive():
                 return
+            self._errand()
 
     def _clerk_life(self) -> None:
         try:

@@ -38,9 +38,10 @@ MAY_IMPORT = {
     "once": WORDS | {"decide", "act"},
     # where everything meets
     "offline": CONFIGURED | {"adapters"},
-    "app": CONFIGURED | {"adapters", "once"},
+    "household": CONFIGURED | {"adapters"},
+    "app": CONFIGURED | {"adapters", "household"},
     "waiting": CONFIGURED | {"adapters"},
-    "cli": CONFIGURED | {"adapters", "once", "offline", "app", "waiting", "demo", "credential_api"},
+    "cli": CONFIGURED | {"adapters", "once", "offline", "household", "app", "waiting", "demo", "credential_api"},
     "__main__": {"cli"},
     # programs of their own
     "credential_api": set(),
@@ -60,7 +61,7 @@ ONE_PLACE = {
     "click": ("cli",),
     "rich": ("cli",),
     "time": ("adapters.clock", "telemetry"),
-    "random": ("app", "adapters"),
+    "random": ("household", "adapters"),
 }
 PROGRAMS = ("demo", "credential_api")  # they bring their own
 

@@ -51,6 +51,15 @@ class FolderDesk:
         self._scan_due = world.clock.monotonic()
         self._replaced = False
 
+    def change(self, policy: FolderPolicy, world: World, discoverer: Discoverer, watcher: Watcher) -> None:
+        """Go on with another policy of the same folder. What it would now take is met by a scan that begins at once."""
+        other = policy != self.policy
+        self.policy, self._world, self._discoverer, self._watcher = policy, world, discoverer, watcher
+        if other:
+            self._scan, self._concluding = None, False
+            self._scan_due = world.clock.monotonic()
+            self.check_root()
+
     @property
     def watch(self) -> str:
         """`inotify`, `poll` or `degraded`."""

@@ -1,12 +1,12 @@
 """Threads behind `submit`: a pool for files, and one for bodies in which every thread has a buffer of its own.
 
-Daemon threads on purpose: at the end of the grace time the process may leave while a slow link still holds one.
+Both may be resized while they work: nothing that runs is broken off. Daemon threads on purpose: at the end of the grace
+time the process may leave while a slow link still holds one.
 """
 
 from __future__ import annotations
 
 import heapq
-import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,48 +21,10 @@ LEAST_COST = 1 << 18
 FLOWS_REMEMBERED = 1000
 
 
-class FileThreads:
-    """As many visits at once as threads; the rest wait in order."""
-
-    def __init__(self, threads: int, clock: Clock, name: str = "file") -> None:
-        self._clock = clock
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
-            for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def submit(self, job: Callable[[], T]) -> Future[T]:
-        """Run the job some time."""
-        future: Future[T] = Future()
-        self._jobs.put((job, future))
-        return future
-
-    def close(self, seconds: float) -> bool:
-        """Take no more; True when all threads ended in time."""
-        for _ in self._threads:
-            self._jobs.put(None)
-        until = self._clock.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(until - self._clock.monotonic(), 0.0))
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def _work(self) -> None:
-        while (task := self._jobs.get()) is not None:
-            job, future = task
-            try:
-                future.set_result(job())
-            except BaseException as failure:  # noqa: BLE001 - whoever waits for the future gets it
-                future.set_exception(failure)
-            del task, job, future  # an idle thread holds no file and no error
-
-
 class FairQueue:
     """Jobs of several flows, served so that each flow gets as many bytes through as any other (start-time fair queueing).
 
-    A flow that was idle gets no credit for that, and none waits for more than one job of every other. None ends it.
+    A flow that was idle gets no credit for that, and none waits for more than one job of every other.
     """
 
     def __init__(self) -> None:
@@ -83,64 +45,118 @@ class FairQueue:
                 self._finish = {each: at for each, at in self._finish.items() if at > self._served}
             self._changed.notify()
 
-    def end(self) -> None:
-        """One more None for a taker, behind all jobs."""
+    def get(self, leave: Callable[[bool], bool] = lambda _: False) -> Any:
+        """The next job; waits for one. None where `leave` says so, which is told whether anything is lined up."""
         with self._changed:
-            self._count += 1
-            heapq.heappush(self._heap, (float("inf"), self._count, None))
-            self._changed.notify()
-
-    def get(self) -> Any:
-        """The next job; waits for one."""
-        with self._changed:
-            while not self._heap:
+            while not leave(bool(self._heap)):
+                if self._heap:
+                    start, _, job = heapq.heappop(self._heap)
+                    self._served = start
+                    return job
                 self._changed.wait()
-            start, _, job = heapq.heappop(self._heap)
-            if job is not None:
-                self._served = start
-            return job
+            self._changed.notify()  # what woke this one may be meant for another
+            return None
+
+    def wake(self) -> None:
+        """Let everybody who waits ask again whether to leave."""
+        with self._changed:
+            self._changed.notify_all()
 
 
-class BodyThreads:
+class _Threads:
+    """So many threads at one queue; each job is called with its thread's own things."""
+
+    def __init__(self, name: str, threads: int, clock: Clock) -> None:
+        self._name = name
+        self._clock = clock
+        self._jobs = FairQueue()
+        self._wanted = 0
+        self._closing = False
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._resize(threads)
+
+    def _resize(self, threads: int) -> None:
+        with self._lock:
+            alive = [thread for thread in self._threads[:threads] if thread.is_alive()]
+            self._threads = [*alive, *(self._begin(number) for number in range(len(alive), threads))]
+            self._wanted = threads
+        self._jobs.wake()
+
+    def _begin(self, number: int) -> threading.Thread:
+        name = f"{self._name}-{number}"
+        thread = threading.Thread(target=self._work, args=(number,), name=name, daemon=True)
+        self._wanted = max(self._wanted, number + 1)
+        thread.start()
+        return thread
+
+    def _line_up(self, job: Callable[..., T], flow: int, cost: int) -> Future[T]:
+        future: Future[T] = Future()
+        self._jobs.put(flow, cost, (job, future))
+        return future
+
+    def close(self, seconds: float) -> bool:
+        """Take no more; True when all threads ended in time, and with them all that was lined up."""
+        self._closing = True
+        self._jobs.wake()
+        until = self._clock.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(until - self._clock.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self, number: int) -> None:
+        def leave(lined_up: bool) -> bool:
+            return number >= self._wanted or (self._closing and not lined_up)
+
+        while (task := self._jobs.get(leave)) is not None:
+            job, future = task
+            try:
+                future.set_result(self._call(job))
+            except BaseException as failure:  # noqa: BLE001 - whoever waits for the future gets it
+                future.set_exception(failure)
+            del task, job, future  # an idle thread holds no file and no error
+
+    def _call(self, job: Callable[..., Any]) -> Any:
+        return job()
+
+
+class FileThreads(_Threads):
+    """As many visits at once as threads; the rest wait in order."""
+
+    def __init__(self, threads: int, clock: Clock) -> None:
+        super().__init__("file", threads, clock)
+
+    def resize(self, threads: int) -> None:
+        """So many from now on; one too many ends with its job."""
+        self._resize(threads)
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """Run the job some time."""
+        return self._line_up(job, 0, 0)
+
+
+class BodyThreads(_Threads):
     """One buffer per thread, so file data in memory never exceeds threads x buffer.
 
     What is sent in one piece is one flow, every multipart upload another: none waits for all parts of the others.
     """
 
     def __init__(self, threads: int, clock: Clock, buffer_size: int) -> None:
-        self._clock = clock
+        self._local = threading.local()
         self._buffer_size = buffer_size
-        self._jobs = FairQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"body-{number}", daemon=True)
-            for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        super().__init__("body", threads, clock)
+
+    def resize(self, threads: int, buffer_size: int) -> None:
+        """So many, with buffers of that size, from the next body of each on."""
+        self._buffer_size = buffer_size
+        self._resize(threads)
 
     def submit(self, job: Callable[[memoryview], T], *, flow: int, cost: int) -> Future[T]:
         """Run the job with a buffer of its own; it holds the buffer until it returns."""
-        future: Future[T] = Future()
-        self._jobs.put(flow, cost, (job, future))
-        return future
+        return self._line_up(job, flow, cost)
 
-    def close(self, seconds: float) -> bool:
-        """Take no more; True when all threads ended in time."""
-        for _ in self._threads:
-            self._jobs.end()
-        until = self._clock.monotonic() + seconds
-        for thread in self._threads:
-            thread.join(max(until - self._clock.monotonic(), 0.0))
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def _work(self) -> None:
-        buffer: memoryview | None = None
-        while (task := self._jobs.get()) is not None:
-            if buffer is None:
-                buffer = memoryview(bytearray(self._buffer_size))
-            job, future = task
-            try:
-                future.set_result(job(buffer))
-            except BaseException as failure:  # noqa: BLE001 - whoever waits for the future gets it
-                future.set_exception(failure)
-            del task, job, future  # an idle thread holds no file and no error
+    def _call(self, job: Callable[[memoryview], T]) -> T:
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
+        if buffer is None or len(buffer) != self._buffer_size:
+            self._local.buffer = buffer = memoryview(bytearray(self._buffer_size))
+        return job(buffer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from syncd.signals import hold_signals
 if TYPE_CHECKING:
     from syncd.app import App
     from syncd.config import Config
+    from syncd.household import Household
     from syncd.once import OnceRun
 
 PATIENCE = timedelta(minutes=5)
@@ -44,29 +46,39 @@ def command(config_file: Path, once: bool, patience: timedelta | None) -> int:
     from syncd.config import load  # noqa: PLC0415 - `syncd run --help` needs none of this
 
     config = load(config_file)
+    again = partial(load, config_file)
     if once:
-        return _run_once(config, PATIENCE if patience is None else patience)
+        return _run_once(config, again, PATIENCE if patience is None else patience)
     from syncd.waiting import until_open  # noqa: PLC0415
 
-    built = until_open(config, partial(_built, config))
+    built = until_open(config, partial(_built, config, again))
     if built is not None:
         built.daemon.run()
     return 0
 
 
-def _built(config: Config, *, quiet: bool = False) -> App:
-    """The house with its log. `quiet`: bars show what goes well, so only trouble is logged."""
+def _built(config: Config, again: Callable[[], Config], *, quiet: bool = False) -> App:
+    """The house with its log; `again` reads the configuration anew. `quiet`: bars show what goes well, log only trouble."""
     from syncd import app  # noqa: PLC0415
-    from syncd.telemetry import logs  # noqa: PLC0415
 
-    level = "warning" if quiet and config.log.level in {"debug", "info"} else config.log.level
-    logs.configure(level, config.log.format)
-    built = app.build(config)
-    logs.configure(level, config.log.format, secrets=built.keeper.secrets)
+    def reload(household: Household) -> None:
+        if household.reload(again):
+            _log(household.config, quiet=quiet, secrets=household.secrets)
+
+    _log(config, quiet=quiet)
+    built = app.build(config, reload=reload)
+    _log(config, quiet=quiet, secrets=built.household.secrets)
     return built
 
 
-def _run_once(config: Config, patience: timedelta) -> int:
+def _log(config: Config, *, quiet: bool, secrets: Callable[[], Iterable[str]] = tuple) -> None:
+    from syncd.telemetry import logs  # noqa: PLC0415
+
+    level = "warning" if quiet and config.log.level in {"debug", "info"} else config.log.level
+    logs.configure(level, config.log.format, secrets=secrets)
+
+
+def _run_once(config: Config, again: Callable[[], Config], patience: timedelta) -> int:
     from syncd.cli.progress import Bars, terminal  # noqa: PLC0415
     from syncd.once import LeftOver  # noqa: PLC0415
     from syncd.waiting import until_open  # noqa: PLC0415
@@ -75,7 +87,7 @@ def _run_once(config: Config, patience: timedelta) -> int:
     screen = terminal()
     beside_the_log = screen is not None and screen.file is sys.stderr
     with Bars(screen) as bars:
-        build = partial(_built, config, quiet=beside_the_log)
+        build = partial(_built, config, again, quiet=beside_the_log)
         built = until_open(config, build, patience_s=patience.total_seconds())
         if built is None:
             return 1

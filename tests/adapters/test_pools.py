@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.adapters.clock import SystemClock
-from syncd.adapters.pools import LEAST_COST, BodyThreads, FairQueue
+from syncd.adapters.pools import LEAST_COST, BodyThreads, FairQueue, FileThreads
 
 MIB = 1 << 20
 
@@ -82,3 +82,34 @@ def test_every_job_has_a_buffer_of_its_thread_and_the_end_waits_for_what_is_line
     assert pool.close(10.0)
     assert [future.result(0) for future in futures] == [64] * 50
     assert 1 <= len(buffers) <= 2
+
+
+def test_a_pool_grows_at_once_and_shrinks_when_its_jobs_are_done() -> None:
+    pool = FileThreads(1, SystemClock())
+    gate, at_once = threading.Event(), threading.Semaphore(0)
+
+    def job() -> str:
+        at_once.release()
+        gate.wait(10)
+        return threading.current_thread().name
+
+    first = [pool.submit(job) for _ in range(3)]
+    assert at_once.acquire(timeout=10)
+    assert not at_once.acquire(timeout=0.05), "one thread, one job"
+    pool.resize(3)
+    assert at_once.acquire(timeout=10)
+    assert at_once.acquire(timeout=10)
+    pool.resize(1)
+    gate.set()
+    assert {each.result(10) for each in first} == {"file-0", "file-1", "file-2"}
+    later = [pool.submit(lambda: threading.current_thread().name) for _ in range(20)]
+    assert {each.result(10) for each in later} == {"file-0"}
+    assert pool.close(10)
+
+
+def test_buffers_follow_a_new_size_with_the_next_body() -> None:
+    pool = BodyThreads(2, SystemClock(), 10)
+    assert pool.submit(len, flow=0, cost=1).result(10) == 10
+    pool.resize(2, 20)
+    assert [pool.submit(len, flow=0, cost=1).result(10) for _ in range(5)] == [20] * 5
+    assert pool.close(10)

@@ -1,0 +1,308 @@
+"""What the daemon is made of, built from one configuration and changed by the next: SIGHUP swaps parts while others work.
+
+A part is built anew only where the configuration that concerns it differs. What is in hand ends with the parts it began
+with, so no body in flight is dropped; what nobody uses any more is closed then. Everything but `state` can change.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd import __version__
+from syncd.act.board import Board
+from syncd.act.gate import Gate
+from syncd.act.mailbox import Mailbox
+from syncd.act.pulse import HeardStore, Pulse
+from syncd.act.world import World
+from syncd.adapters import machine
+from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
+from syncd.adapters.disk import LocalDisk
+from syncd.adapters.hands import HandsFile
+from syncd.adapters.ledger import SqliteLedger
+from syncd.adapters.pools import BodyThreads, FileThreads
+from syncd.adapters.rate import SharedRate
+from syncd.adapters.s3 import open_store
+from syncd.adapters.server_time import LearntTime
+from syncd.adapters.watch import InotifyWatcher, NullWatcher
+from syncd.clerk import Clerk, Plant
+from syncd.config.model import Config
+from syncd.console.facts import CredentialFacts
+from syncd.console.server import ControlServer
+from syncd.errors import ConfigError, LockedOut, SyncdError
+from syncd.inside import Inside, Live, Scene
+from syncd.policies import credential_source, destination_policy, folder_policies, plan_policy
+from syncd.ports import Clock, Watcher
+
+if TYPE_CHECKING:  # botocore comes in only when the destination is opened
+    from syncd.adapters.s3.retrying import RetryingStore
+    from syncd.adapters.s3.sums import AwsSums
+
+log = structlog.get_logger()
+
+KEEPERS_REMEMBERED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Retired:
+    """Something that is closed when nothing of before this age is in hand."""
+
+    age: int
+    close: Callable[[], None]
+
+
+class Household:
+    """All the parts, and how they are swapped. `reload` and `sweep` belong to the main thread."""
+
+    def __init__(self, config: Config, clock: Clock, ledger: SqliteLedger) -> None:
+        self.config, self.clock, self.ledger = config, clock, ledger
+        self.mailbox, self.stop, self.pulse = Mailbox(), threading.Event(), Pulse(clock)
+        self.gate = Gate(clock, random.random)
+        self.hands = HandsFile(Path(f"{config.state}.inhand"))
+        self.bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
+        self.files = FileThreads(config.upload.files, clock)
+        self._board = Board(clock)
+        self._server_time = LearntTime(clock)
+        self._pace = SharedRate(clock, self.stop, config.upload.max_rate)
+        self._retired: list[_Retired] = []
+        self._started_at = clock.now()
+        self.keeper = self._new_keeper(config)
+        self._keepers = [self.keeper]  # the last ones: what is in hand may still sign with a former one's
+        self._store, self._sums = self._new_store(config)
+        self._watcher = _watcher(config, self.mailbox, clock)
+        self.world = self._new_world(config)
+        self.clerk = Clerk(
+            self.world,
+            files=self.files,
+            files_at_once=config.upload.files,
+            mailbox=self.mailbox,
+            gate=self.gate,
+            watcher=self._watcher,
+            hands=self.hands,
+        )
+        self._console = ControlServer(config.socket, self._view())
+
+    # -- its life
+
+    def start(self) -> None:
+        """What has threads of its own begins. Raises SyncdError where the socket cannot be had."""
+        self._console.start()
+        self.keeper.start()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._console.stop()
+        for each in self._retired:
+            each.close()
+        self.keeper.stop()
+        self._watcher.close()
+        self._store.close()
+        self.ledger.close()
+        self.hands.close()
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may show."""
+        return tuple(secret for keeper in self._keepers for secret in keeper.secrets())
+
+    # -- another configuration
+
+    def reload(self, load: Callable[[], Config]) -> bool:
+        """Go on under the configuration as it is now; a broken one is told and changes nothing. True if it was taken."""
+        try:
+            config = load()
+        except ConfigError as broken:
+            for problem in broken.problems:
+                log.error("reload_refused", problem=problem)  # noqa: TRY400 - no trace of ours is wanted
+            return False
+        if config.state != self.config.state:
+            log.warning("reload_keeps_state", state=str(self.config.state), hint="restart to move the ledger")
+            config = config.model_copy(update={"state": self.config.state})
+        self._take_over(config)
+        log.info("reloaded", folders=[folder.name for folder in config.folders])
+        return True
+
+    def _take_over(self, config: Config) -> None:
+        was, self.config = self.config, config
+        old_keeper, old_store, old_watcher = self.keeper, self._store, self._watcher
+        self._pace.change(config.upload.max_rate)
+        self.files.resize(config.upload.files)
+        self.bodies.resize(config.upload.parts, body_buffer(config))
+        other_credentials = (was.credentials, was.device) != (config.credentials, config.device)
+        if other_credentials:
+            self.keeper = self._new_keeper(config)
+            self._keepers = [self.keeper, *self._keepers][:KEEPERS_REMEMBERED]
+            self.keeper.start()
+        if other_credentials or _line(was) != _line(config):
+            self._store, self._sums = self._new_store(config)
+        if _watched(was) != _watched(config):
+            self._watcher = _watcher(config, self.mailbox, self.clock)
+        self.world = self._new_world(config)
+        plant = Plant(world=self.world, files_at_once=config.upload.files, watcher=self._watcher)
+        age = self.clerk.change(plant)
+        self._retire(age, old_keeper.stop, kept=old_keeper is self.keeper)
+        self._retire(age, old_store.close, kept=old_store is self._store)
+        self._retire(age, old_watcher.close, kept=old_watcher is self._watcher)
+        self.gate.probe_now()
+        self._open_console(was)
+
+    def _retire(self, age: int, close: Callable[[], None], *, kept: bool) -> None:
+        if not kept:
+            self._retired.append(_Retired(age, close))
+
+    def sweep(self) -> None:
+        """Close what nobody uses any more."""
+        over = [each for each in self._retired if self.clerk.works_in_age(each.age)]
+        for each in over:
+            each.close()
+            self._retired.remove(each)
+
+    def _open_console(self, was: Config) -> None:
+        if self.config.socket == was.socket:
+            self._console.view = self._view()
+            return
+        former, self._console = self._console, ControlServer(self.config.socket, self._view())
+        try:
+            self._console.start()
+        except SyncdError as error:
+            log.error("console_stays", error=str(error), hint=error.hint)  # noqa: TRY400 - no trace of ours is wanted
+            self._console = former
+            self._console.view = self._view()
+        else:
+            former.stop()
+
+    # -- the parts
+
+    def _new_keeper(self, config: Config) -> CredentialKeeper:
+        def changed() -> None:
+            self.gate.probe_now("credentials")
+            self.mailbox.wake()
+
+        api = config.credentials.api
+        return open_keeper(
+            url=api.url,
+            device=config.device,
+            token_file=api.token_file,
+            ca_file=api.ca_file,
+            timeout=api.timeout.total_seconds(),
+            renew_before=api.renew_before.total_seconds(),
+            clock=self.clock,
+            on_change=changed,
+            server_time=self._server_time,
+        )
+
+    def _new_store(self, config: Config) -> tuple[RetryingStore, AwsSums]:
+        where, upload = config.destination, config.upload
+        return open_store(
+            credentials=self.keeper,
+            clock=self.clock,
+            stop=self.stop,
+            server_time=self._server_time,
+            pace=self._pace,
+            region=where.region,
+            endpoint_url=where.endpoint_url,
+            addressing_style=where.addressing_style,
+            ca_file=None if where.ca_file is None else str(where.ca_file),
+            connect_timeout=upload.connect_timeout.total_seconds(),
+            read_timeout=upload.read_timeout.total_seconds(),
+            connections=upload.files + upload.parts + 2,
+        )
+
+    def _new_world(self, config: Config) -> World:
+        return World(
+            device=config.device,
+            folders=folder_policies(config),
+            destination=destination_policy(config),
+            plan=plan_policy(config),
+            ledger=self.ledger,
+            disk=LocalDisk(),
+            store=HeardStore(self._store, self.pulse, self.gate.passed),
+            sums=self._sums,
+            credentials=self.keeper,
+            clock=self.clock,
+            bodies=self.bodies,
+            bodies_at_once=config.upload.parts,
+            board=self._board,
+            hints=self.mailbox,
+            token=lambda: secrets.token_hex(16),
+            chance=random.random,
+            stop=self.stop,
+            server_time=self._server_time,
+        )
+
+    def _view(self) -> Inside:
+        live = Live(
+            clerk=self.clerk,
+            gate=self.gate,
+            board=self._board,
+            mailbox=self.mailbox,
+            credentials=self._credential_facts,
+            bucket=self._bucket,
+            started_at=self._started_at,
+        )
+        scene = Scene(
+            version=__version__,
+            device=self.config.device,
+            source=credential_source(self.config),
+            folders=self.world.folders,
+            destination=self.world.destination,
+            ledger=self.ledger,
+            disk=self.world.disk,
+            clock=self.clock,
+            sight=machine,
+            live=live,
+        )
+        return Inside(scene)
+
+    def _bucket(self) -> str | None:
+        try:
+            return self.keeper.current().bucket
+        except LockedOut:
+            return None
+
+    def _credential_facts(self) -> CredentialFacts:
+        known = self.keeper.snapshot()
+        return CredentialFacts(
+            source=known.source,
+            state=known.state,
+            expires_at=known.expires_at,
+            renewed_at=known.renewed_at,
+            failure=known.failure,
+            hint=known.hint,
+            since=known.since,
+            clock_offset_s=self._server_time.offset(),
+        )
+
+
+def _line(config: Config) -> tuple[object, ...]:
+    """What the connection to the destination is made of."""
+    upload = config.upload
+    return (
+        config.destination,
+        upload.connect_timeout,
+        upload.read_timeout,
+        upload.files + upload.parts,
+    )
+
+
+def _watched(config: Config) -> dict[bytes, bool]:
+    """What the kernel is asked to watch: folders, and whether with all below them."""
+    return {os.fsencode(folder.path): folder.recursive for folder in config.folders if folder.watch != "poll"}
+
+
+def _watcher(config: Config, mailbox: Mailbox, clock: Clock) -> Watcher:
+    watched = _watched(config)
+    return InotifyWatcher(mailbox, watched, clock) if watched else NullWatcher()
+
+
+def body_buffer(config: Config) -> int:
+    """Bytes of each body's buffer: a part fits if its share of `upload.memory` allows, else it is streamed."""
+    share = config.upload.memory // config.upload.parts
+    return min(share, max(config.upload.part_size, config.upload.multipart_threshold))
