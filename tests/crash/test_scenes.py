@@ -25,3 +25,11 @@ def test_a_file_that_changes_before_complete_is_written_once_as_it_is_at_last(
     fast_directory: Path, restore_times: bool
 ) -> None:
     assert failing(scenes.late_change(fast_directory, restore_times=restore_times)) == []
+
+
+@pytest.mark.parametrize("scene", [scenes.deleted, scenes.moved])
+def test_no_file_goes_without_a_proof_wherever_it_crashes(fast_directory: Path, scene: scenes.Scene) -> None:
+    assert failing(scene(fast_directory)) == []
+    assert [path.name for path in (fast_directory / "sent").iterdir()] == (
+        ["film"] if scene is scenes.moved else []
+    )

@@ -25,6 +25,7 @@ from support.house import BUCKET, FakeClock, House, build_house
 from support.tally import count
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger
+from syncd.decide.dispose import DisposalPolicy
 from syncd.model import CredentialSet, State, Transfer
 
 EFFECTS = {
@@ -133,13 +134,18 @@ class Camera:
 
 @dataclass
 class Trial:
-    """The world around the lives. `writes`: how often the daemon may write the object; `stays`: whose else it stays."""
+    """The world around the lives. `writes`: how often the daemon may write the object; `stays`: whose else it stays.
+
+    `goes`: what the file held that is not kept under `disposal`.
+    """
 
     root: Path
     states: Path
     store: FakeStore
     writes: int = 1
     stays: bytes | None = None
+    goes: bytes | None = None
+    disposal: DisposalPolicy = field(default_factory=DisposalPolicy)
     lives: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -190,6 +196,7 @@ class Trial:
             ledger=ledger,
             wrap=wrap,
             credentials=CanaryCredentials(),
+            disposal=self.disposal,
         )
 
     def fork(self, name: str) -> Trial:
@@ -221,6 +228,8 @@ class Trial:
                 acknowledged = {number: part.etag for number, (_, part) in upload.parts.items()}
                 for part in recorded:
                     assert acknowledged.get(part.number) == part.etag, f"part {part.number} was never sent"
+        if self.goes is not None and not list(self.root.iterdir()):
+            assert self.store.objects[KEY].data == self.goes, "the file went without a proof"
         row = ledger.at(str(self.root).encode(), b"film")
         if row is not None and row.proof is not None:
             self._judge_object(row.token)
@@ -231,7 +240,8 @@ class Trial:
         assert token in {written for _, written in self.store.writes}, "nobody wrote what is proven"
 
     def _judge(self, house: House, state: Path) -> None:
-        data = (self.root / "film").read_bytes() if self.stays is None else self.stays
+        assert list(self.root.iterdir()) == ([self.root / "film"] if self.goes is None else [])
+        data = self.stays or self.goes or (self.root / "film").read_bytes()
         assert self.store.objects[KEY].data == data, "the object has not the bytes that it should have"
         assert len(self.store.writes) == self.writes, f"written {len(self.store.writes)} times"
         self._judge_row(house.row("film"))

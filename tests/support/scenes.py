@@ -6,6 +6,7 @@ Each scene is a world for `support/lives`: correct code comes through a crash at
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count as numbers
@@ -15,6 +16,7 @@ from typing import Any
 from support.fake_store import TOKEN, FakeStore, Kept
 from support.lives import KEY, Trial
 
+from syncd.decide.dispose import DisposalPolicy
 from syncd.errors import Doubtful
 from syncd.model import Algorithm, Stored, Target
 
@@ -86,6 +88,29 @@ def other_checksum(place: Path) -> Maker:
 def other_token(place: Path) -> Maker:
     """Our very bytes, written by someone else in the same moment: theirs, not ours."""
     return _maker(place, lambda: DamagingStore(_other_token), writes=1, stays=FILM)
+
+
+def deleted(place: Path) -> Maker:
+    """The file is deleted once its object is proven."""
+    return _going(place, DisposalPolicy(delete=True))
+
+
+def moved(place: Path) -> Maker:
+    """The file is moved once its object is proven."""
+    return _going(place, DisposalPolicy(move_to=os.fsencode(place / "sent")))
+
+
+def _going(place: Path, disposal: DisposalPolicy) -> Maker:
+    root, sent = place / "inbox", place / "sent"
+    root.mkdir(parents=True)
+
+    def make(number: int) -> Trial:
+        shutil.rmtree(sent, ignore_errors=True)
+        sent.mkdir()
+        (root / "film").write_bytes(FILM)
+        return Trial(root, place / f"trial-{number}", FakeStore(), goes=FILM, disposal=disposal)
+
+    return make
 
 
 def _maker(place: Path, store: Callable[[], FakeStore], *, writes: int, stays: bytes | None = None) -> Maker:

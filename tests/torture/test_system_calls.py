@@ -6,6 +6,7 @@ all threads together is killed from here, by what strace tells.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.rig import Rig, noise
+from support.rig import Rig, noise, sha256_of
 from support.tally import chance, count, sized
 
 pytestmark = pytest.mark.torture
@@ -171,3 +172,39 @@ def test_without_room_for_the_ledger_it_waits_says_so_and_goes_on(rig: Rig, nth:
         assert rig.ended(40) == 0
     assert "free space" in "".join(rig.said), rig.said[-10:]
     assert_the_next_life_finishes(rig)
+
+
+@pytest.mark.usefixtures("_ptrace")
+@pytest.mark.parametrize("after_upload", ["delete", "move"])
+@pytest.mark.parametrize("nth", chosen("goes away", 4, 2))
+def test_killed_while_a_file_goes_away_it_ends_where_it_belongs(
+    tmp_path: Path, after_upload: str, nth: int
+) -> None:
+    """At its n-th rename, unlink or sync of a directory."""
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    what = "delete" if after_upload == "delete" else f"{{move: {{to: {sent}}}}}"
+    data = {name: noise(size, number) for number, (name, size) in enumerate(FILES.items())}
+    with Rig(tmp_path) as rig:
+        rig.config.write_text(
+            rig.config.read_text().replace("    rescan:", f"    after_upload: {what}\n    rescan:")
+        )
+        content = {rig.drop(name, each): hashlib.sha256(each).hexdigest() for name, each in data.items()}
+        calls = "renameat2,unlinkat,fsync"
+        at = ["-e", f"trace={calls}", "-e", f"inject={calls}:signal=KILL:when={nth}"]
+        rig.around = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *at]
+        rig.launch("--once", "--patience", "20s")
+        code = rig.ended(60)
+        assert code in {0, -signal.SIGKILL}, rig.said[-5:]
+        for path, digest in content.items():
+            if not path.exists() and not list(rig.inbox.glob(".*")):
+                assert hashlib.sha256(rig.store.read(rig.key_of(path))).hexdigest() == digest
+        rig.around = []
+        rig.start()
+        rig.wait(lambda: rig.arrived() == len(FILES) and not list(rig.inbox.iterdir()), what="an empty inbox")
+        rig.wait(lambda: rig.status()["state"] == "idle", what="rest")
+        assert rig.stop() == 0
+        rig.assert_objects_are({rig.key_of(path): digest for path, digest in content.items()}, orphans=1)
+        there = {rig.inbox / path.name: sha256_of(path) for path in sent.iterdir()}
+        assert there == (content if after_upload == "move" else {})
+        count("kills" if code else "trials")
