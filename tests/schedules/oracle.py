@@ -16,8 +16,20 @@ from syncd.adapters.ledger import SqliteLedger
 from syncd.decide.compare import Verdict, compare
 from syncd.model import Algorithm, Fingerprint, State, Transfer
 
-SETTLED = {State.SETTLED, State.PLANNED, State.CREATING, State.UPLOADING, State.COMPLETING, State.VERIFIED, State.DONE}
+SETTLED = {
+    State.SETTLED,
+    State.PLANNED,
+    State.CREATING,
+    State.UPLOADING,
+    State.COMPLETING,
+    State.VERIFIED,
+    State.DONE,
+}
 SHOWN = {Algorithm.CRC64NVME, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.SHA256}
+
+
+ONE_LOOK_KNOWS_RENAMES = False
+"""A look at one path out of turn takes another file there for a change, though the former one was renamed: it is sent again."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +46,14 @@ class Seen:
 class Oracle:
     """`prefix`: of all keys; the rest of a key is the path that its file had when it was planned.
 
-    `circles`: contents that changed places in a circle of names, which is sent again by a dated choice.
+    `strangers`: contents whose file cannot be told from a new one: its names go in a circle with those of others, or its
+    name and its date changed between two looks. They may be sent again.
     """
 
     recordings: Recordings
     prefix: str
     quiet_s: float
-    circles: set[bytes] = field(default_factory=set)
+    strangers: set[bytes] = field(default_factory=set)
 
     # -- at every step
 
@@ -82,7 +95,9 @@ class Oracle:
                 continue
             if row.state is State.DONE:
                 data = objects[row.key or ""].data
-                assert data == file.content, f"{path} is called done; it has {file.content!r}, {row.key} {data!r}"
+                assert data == file.content, (
+                    f"{path} is called done; it has {file.content!r}, {row.key} {data!r}"
+                )
             if row.state in SETTLED and file.changed_at is not None:
                 rest = now - file.changed_at
                 assert rest >= self.quiet_s, f"{path} settled {rest:.1f} s after it was changed"
@@ -91,27 +106,35 @@ class Oracle:
         status = self.recordings.stat(path)
         return Fingerprint(
             dev=status.st_dev,
-            inode=status.st_ino,
+            inode=self.recordings.files[path].inode,
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
             ctime_ns=status.st_ctime_ns,
         )
 
-    def names_changed(self, ledger: SqliteLedger) -> None:
-        """After a rename: whose names go in a circle is excused from being sent once only."""
-        rows = {row.fingerprint.inode: row.path.decode() for row in standing(ledger)}
-        goes = {
-            rows[inode]: path
-            for path in self.recordings.there()
-            if (inode := self.recordings.stat(path).st_ino) in rows
-        }
-        for start in goes:
-            seen, at = [start], goes[start]
+    def changed(self, ledger: SqliteLedger) -> None:
+        """After each change on the disk: what the daemon need not recognize any more is excused from being sent once only."""
+        rows = {row.fingerprint.inode: row for row in standing(ledger)}
+        goes: dict[str, str] = {}
+        for path in self.recordings.there():
+            row = rows.get(self.recordings.files[path].inode)
+            if row is None or row.path == path.encode():
+                continue
+            goes[row.path.decode()] = path
+            redated = row.fingerprint.mtime_ns != self.recordings.stat(path).st_mtime_ns
+            taken = row.path.decode() in self.recordings.files and not ONE_LOOK_KNOWS_RENAMES
+            if redated or taken:
+                self.strangers.add(self.recordings.files[path].content)
+        self._excuse_circles(goes)
+
+    def _excuse_circles(self, goes: dict[str, str]) -> None:
+        for start, first in goes.items():
+            seen, at = [start], first
             while at in goes and at not in seen:
                 seen.append(at)
                 at = goes[at]
-            if at == start and len(seen) > 1:
-                self.circles |= {self.recordings.files[path].content for path in seen}
+            if at == start:
+                self.strangers |= {self.recordings.files[path].content for path in seen}
 
     # -- at the end
 
@@ -137,7 +160,9 @@ class Oracle:
     def _park_is_documented(self, path: str, row: Transfer, foreign: set[str], kills: int) -> None:
         why = f"{path} is parked: {row.parked_reason}"
         assert row.hint, f"{why}: without a hint"
-        reused = path in self.recordings.left or (row.key or "").removeprefix(self.prefix) in self.recordings.left
+        reused = (
+            path in self.recordings.left or (row.key or "").removeprefix(self.prefix) in self.recordings.left
+        )
         reason = row.parked_reason or ""
         if "is already under its key" in reason:
             key = row.key or f"{self.prefix}{path}"
@@ -148,10 +173,10 @@ class Oracle:
             assert kills >= 5, f"{why}: {kills} kills in all"
         else:
             raise AssertionError(f"{why}: that is no documented reason here")
-        assert self._is_current(path, row), f"{why}: as an earlier version"
-
-    def _is_current(self, path: str, row: Transfer) -> bool:
-        return compare(row, self.fingerprint(path)) is Verdict.SAME
+        about = compare(
+            row, self.fingerprint(path)
+        )  # its mode may have changed: the step that takes it up will see
+        assert about in {Verdict.SAME, Verdict.READ_AGAIN}, f"{why}: as an earlier version"
 
     def _arrived(
         self, path: str, row: Transfer, objects: Mapping[str, Seen], written: Mapping[str, bytes]
@@ -159,9 +184,10 @@ class Oracle:
         content = self.recordings.files[path].content
         assert row.state is State.DONE, f"{path} ended as {row.state}, {row.hint}"
         assert row.gone_at is None, f"{path} is there and called gone"
-        assert self._is_current(path, row), f"{path}: the ledger knows an earlier version only"
+        same = compare(row, self.fingerprint(path)) is Verdict.SAME
+        assert same, f"{path}: the ledger knows an earlier version only"
         assert objects[row.key or ""].data == content, f"{path}: {row.key} has other bytes"
-        if self.recordings.anonymous(content) or content in self.circles:
+        if self.recordings.anonymous(content) or content in self.strangers:
             return
         keys = [key for key, seen in objects.items() if seen.data == content]
         assert len(keys) == 1, f"{path} {content!r} is under {keys}"
@@ -182,5 +208,6 @@ def story(ledger: SqliteLedger, limit: int = 60) -> str:
         limit,
     )
     return "\n".join(
-        f"{row['at']:.1f} {row['id']} {row['path'].decode()} {row['state']}: {row['why']}" for row in reversed(rows)
+        f"{row['at']:.1f} {row['id']} {row['path'].decode()} {row['state']}: {row['why']}"
+        for row in reversed(rows)
     )

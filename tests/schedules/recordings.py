@@ -1,6 +1,6 @@
 """The disk side of a trial: recordings that are written, changed, renamed and deleted, and what each path ever held.
 
-Knows nothing of the daemon. Every change is one step between two looks of it, and every content is told apart from all
+Knows nothing of the daemon but its port to the disk. Every change is one step between two looks of it, and every content is told apart from all
 others by the number that it begins with (the few that are too short for that, or came a second time, are `anonymous`).
 """
 
@@ -11,8 +11,13 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+from syncd.adapters.disk import LocalDisk
+from syncd.model import Blind, Entry, Fingerprint
+from syncd.ports import OpenFile
 
 NUMBERED = 4
 """Bytes of the number at a content's beginning."""
@@ -21,33 +26,29 @@ PATHS = ("a", "b", "c", "sub/a", "sub/b", ".hidden/a")
 
 _COARSE = 5  # CLOCK_REALTIME_COARSE of Linux: what files are dated by
 
-Version = tuple[int, bytes]
-"""Which file, and its content."""
-
 
 @dataclass
 class Recording:
-    """One file, whatever its name. `changed_at`: monotonic; None where only the daemon's looks can tell."""
+    """One file, whatever its name. `changed_at`: monotonic; None where it may pass for unchanged."""
 
-    number: int
+    inode: int
     content: bytes
     changed_at: float | None
-
-    @property
-    def version(self) -> Version:
-        return self.number, self.content
 
 
 @dataclass
 class Recordings:
-    """`held`: every content that was ever at a path. `left`: paths that a file left, by whatever way."""
+    """`held`: every content that was ever at a path. `left`: paths that a file left, by whatever way.
+
+    `inodes`: the numbers that `ThriftyDisk` gives to those of the system, lowest first, so that every one is soon used again.
+    """
 
     root: Path
     monotonic: Callable[[], float]
     files: dict[str, Recording] = field(default_factory=dict)
     held: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     left: set[str] = field(default_factory=set)
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    inodes: dict[int, int] = field(default_factory=dict)
     _contents: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _ever: set[bytes] = field(default_factory=set)
     _again: set[bytes] = field(default_factory=set)
@@ -68,7 +69,7 @@ class Recordings:
         return {path: file for path, file in self.files.items() if not path.startswith(".")}
 
     def new_content(self, size: int) -> bytes:
-        return (b"%04d" % next(self._contents) + b"abcdefghijklmnopqrstuvwxyz")[:size]
+        return (b"%04d" % next(self._contents) + b"abcdefghijklmnopqrstuvwxyz" * 40)[:size]
 
     # -- what a recorder or a person does
 
@@ -78,7 +79,7 @@ class Recordings:
         content = self.new_content(size)
         (self.root / path).write_bytes(content)
         self._restore_mtime(path, like)
-        self.files[path] = Recording(next(self._numbers), content, self.monotonic())
+        self.files[path] = Recording(self._inode(path), content, self._changed_at(content))
         self._noted()
 
     def append(self, path: str, size: int) -> None:
@@ -86,11 +87,10 @@ class Recordings:
 
     def truncate(self, path: str, size: int) -> None:
         self._pass_a_moment()
-        file = self.files[path]
-        file.content = file.content[:size]
-        self._again |= {file.content} & self._ever
-        os.truncate(self.root / path, len(file.content))
-        self._changed(file)
+        content = self.files[path].content[:size]
+        os.truncate(self.root / path, len(content))
+        self._again |= {content} & self._ever
+        self._became(path, content)
 
     def rewrite(self, path: str, *, keep_mtime: bool) -> None:
         """Other bytes of equal size, in place."""
@@ -109,8 +109,9 @@ class Recordings:
         beside = self.root / f"{path}.tmp"
         beside.write_bytes(content)
         self._restore_mtime(f"{path}.tmp", former if keep_mtime else None)
+        inode = self._inode(f"{path}.tmp")
         beside.replace(self.root / path)
-        self.files[path] = Recording(next(self._numbers), content, None if keep_mtime else self.monotonic())
+        self.files[path] = Recording(inode, content, None if keep_mtime else self._changed_at(content))
         self._noted()
 
     def rename(self, path: str, to: str) -> None:
@@ -161,16 +162,28 @@ class Recordings:
 
     # -- underneath
 
+    def _inode(self, path: str) -> int:
+        """The lowest number that no file has."""
+        used = {file.inode for file in self.files.values()}
+        number = next(number for number in itertools.count(100) if number not in used)
+        self.inodes[self.stat(path).st_ino] = number
+        return number
+
     def _write(self, path: str, content: bytes, mode: str) -> None:
         self._pass_a_moment()
         file = self.files[path]
         with (self.root / path).open(mode) as out:
             out.write(content[len(file.content) :] if mode == "ab" else content)
-        file.content = content
-        self._changed(file)
+        self._became(path, content)
 
-    def _changed(self, file: Recording) -> None:
-        file.changed_at = self.monotonic()
+    def _changed_at(self, content: bytes) -> float | None:
+        return None if len(content) < NUMBERED else self.monotonic()
+
+    def _became(self, path: str, content: bytes) -> None:
+        """Very short ones may be written again as they were: that is no change."""
+        file = self.files[path]
+        if content != file.content:
+            file.content, file.changed_at = content, self._changed_at(content)
         self._noted()
 
     def _restore_mtime(self, path: str, like: os.stat_result | None) -> None:
@@ -198,3 +211,36 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
         other.st_ctime_ns,
         other.st_mode,
     )
+
+
+class ThriftyDisk(LocalDisk):
+    """The disk as it is, but for the inode numbers: one is given away again as soon as its file is gone."""
+
+    def __init__(self, recordings: Recordings) -> None:
+        super().__init__()
+        self._inodes = recordings.inodes
+
+    def renumbered(self, seen: Fingerprint) -> Fingerprint:
+        return replace(seen, inode=self._inodes.get(seen.inode, seen.inode))
+
+    def look(self, root: bytes, path: bytes) -> Fingerprint | None:
+        seen = super().look(root, path)
+        return None if seen is None else self.renumbered(seen)
+
+    def scan(self, root: bytes, **options: Any) -> Iterator[Entry | Blind]:
+        for item in super().scan(root, **options):
+            yield Entry(item.path, self.renumbered(item.fingerprint)) if isinstance(item, Entry) else item
+
+    def open(self, root: bytes, path: bytes) -> OpenFile:
+        return _Renumbered(super().open(root, path), self)
+
+
+class _Renumbered:
+    def __init__(self, file: OpenFile, disk: ThriftyDisk) -> None:
+        self._file = file
+        self._disk = disk
+        self.read_into = file.read_into
+        self.close = file.close
+
+    def fingerprint(self) -> Fingerprint:
+        return self._disk.renumbered(self._file.fingerprint())
