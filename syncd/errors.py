@@ -58,7 +58,7 @@ class UploadGone(Stale):
 
 
 class PartsRejected(Stale):
-    """Complete did not accept the list: a part is missing, differs or is too small (InvalidPart, InvalidPartOrder)."""
+    """Complete did not accept the list: a part is missing or differs (InvalidPart, InvalidPartOrder)."""
 
 
 class ObjectExists(Stale):

@@ -12,7 +12,7 @@ import pytest
 
 from syncd.adapters.s3.store import S3Store
 from syncd.adapters.s3.sums import AwsSums
-from syncd.errors import LockedOut, ObjectExists, PartsRejected, Transient, UploadGone
+from syncd.errors import LockedOut, ObjectExists, PartsRejected, Refused, Transient, UploadGone
 from syncd.model import Algorithm, Condition, Part, Stored, Target
 
 from .conftest import BytesBody, Destination
@@ -283,9 +283,9 @@ def test_parts_out_of_order_are_rejected(destination: Destination) -> None:
         complete(destination, target, upload_id, [parts[1], parts[0], parts[2]])
 
 
-def test_a_part_that_is_too_small_is_rejected(destination: Destination) -> None:
+def test_parts_that_are_too_small_refuse_the_file(destination: Destination) -> None:
     target, upload_id, parts = begin(destination, [b"1234", b"1234"])
-    with pytest.raises(PartsRejected):
+    with pytest.raises(Refused):
         complete(destination, target, upload_id, parts)
 
 

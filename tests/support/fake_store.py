@@ -15,6 +15,7 @@ from syncd.errors import (
     LockedOut,
     ObjectExists,
     PartsRejected,
+    Refused,
     SyncdError,
     Transient,
     UploadGone,
@@ -108,7 +109,9 @@ class FakeStore:
         checksum: str,
         condition: Condition,
     ) -> Stored:
-        if upload_id in self.completed and self.repeats_complete:  # S3 answers a repeat as it answered the first
+        if (
+            upload_id in self.completed and self.repeats_complete
+        ):  # S3 answers a repeat as it answered the first
             kept = self.objects[self.completed[upload_id]]
             return Stored(etag=kept.etag, checksum=_echoed(target, kept.checksum))
         upload = self._upload(upload_id)
@@ -187,16 +190,17 @@ class FakeStore:
     def _assemble(self, upload: Upload, parts: list[Part]) -> bytes:
         if not parts:
             raise PartsRejected("MalformedXML")
-        data = b""
+        data, small = b"", False
         for position, part in enumerate(parts, 1):
             if part.number != position or part.number not in upload.parts:
                 raise PartsRejected("InvalidPartOrder")
             body, known = upload.parts[part.number]
             if known.etag != part.etag or (known.checksum is not None and known.checksum != part.checksum):
                 raise PartsRejected("InvalidPart")
-            if position < len(parts) and len(body) < self.min_part_size:
-                raise PartsRejected("EntityTooSmall")
+            small = small or (position < len(parts) and len(body) < self.min_part_size)
             data += body
+        if small:
+            raise Refused("EntityTooSmall")
         return data
 
     def _sum(self, algorithm: Algorithm, data: bytes) -> str:

@@ -66,13 +66,14 @@ BY_CODE: Mapping[str, Meaning] = {
     **_all(Meaning.REGION, "PermanentRedirect TemporaryRedirect Redirect IllegalLocationConstraintException"),
     **_all(Meaning.UNSUPPORTED, "NotImplemented MethodNotAllowed XNotImplemented UnsupportedOperation"),
     **_all(Meaning.GONE, "NoSuchUpload"),
-    **_all(Meaning.PARTS, "InvalidPart InvalidPartOrder EntityTooSmall"),
+    **_all(Meaning.PARTS, "InvalidPart InvalidPartOrder"),
     **_all(Meaning.EXISTS, "PreconditionFailed"),
     **_all(Meaning.RACE, "ConditionalRequestConflict"),
     **_all(
         Meaning.REFUSED,
         "KeyTooLong KeyTooLongError EntityTooLarge InvalidURI InvalidObjectName MetadataTooLarge"
-        " UnsupportedMetadata InvalidTag XMinioInvalidObjectName ObjectLocked",
+        " UnsupportedMetadata InvalidTag XMinioInvalidObjectName ObjectLocked"
+        " EntityTooSmall",  # of parts: the same plan would meet the same answer, after all bytes were sent again
     ),
 }
 

@@ -188,9 +188,10 @@ def _unsupported(answer: Answer, asked: Asked) -> SyncdError:
 
 
 def _refused(answer: Answer, asked: Asked) -> SyncdError:
-    return Refused(
-        f"{asked}: {answer}", hint="the store does not take this file under this key, or of this size"
-    )
+    hint = "the store does not take this file under this key, or of this size"
+    if answer.code == "EntityTooSmall":
+        hint = "the store wants larger parts: raise upload.part_size; what is planned from then on has them"
+    return Refused(f"{asked}: {answer}", hint=hint)
 
 
 _LONGER: Mapping[Meaning, Callable[[Answer, Asked], SyncdError]] = {

@@ -146,7 +146,7 @@ def test_without_a_checksum_not_implemented_locks_the_destination(
         (404, "NoSuchKey", UploadGone),
         (400, "InvalidPart", PartsRejected),
         (400, "InvalidPartOrder", PartsRejected),
-        (400, "EntityTooSmall", PartsRejected),
+        (400, "EntityTooSmall", Refused),
         (400, "BadDigest", PartsRejected),
         (400, "EntityTooLarge", Refused),
     ],
