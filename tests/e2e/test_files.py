@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.rig import Rig, noise
+from support.rig import WATCH, Rig, noise
 
 EACH = 150
 
@@ -117,3 +117,8 @@ def test_a_folder_that_is_only_polled_says_so_beside_one_that_is_watched(tmp_pat
             "inbox": "poll",
             "other": "inotify",
         }
+
+
+def test_a_suite_that_is_to_run_without_a_watcher_does(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        assert f"watch: {WATCH}\n" in rig.config.read_text()

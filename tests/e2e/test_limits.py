@@ -63,7 +63,7 @@ def test_with_sixty_four_descriptors_everything_arrives(tmp_path: Path) -> None:
 def test_with_hardly_any_inotify_everything_arrives_and_status_says_what_is_degraded(
     tmp_path: Path, namespace: list[str], limit: str, value: int, watch: str, hint: str
 ) -> None:
-    with Rig(tmp_path, rescan="1s") as rig:
+    with Rig(tmp_path, rescan="1s", watch="auto") as rig:
         for number in range(DIRECTORIES):
             rig.drop(f"{number}/before", noise(100 + number, number))
         rig.around = [*namespace, *in_a_shell(f"echo {value} >/proc/sys/user/max_inotify_{limit}")]

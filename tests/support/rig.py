@@ -107,7 +107,7 @@ class Rig:
         quiet: str = "0s",
         part_size: str = "5MiB",
         rescan: str = "2s",
-        watch: str = "auto",
+        watch: str = WATCH,
         extra: str = "",
     ) -> None:
         self.config.write_text(f"""
