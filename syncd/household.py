@@ -66,7 +66,7 @@ class Household:
         self.config, self.clock, self.ledger = config, clock, ledger
         self.mailbox, self.stop, self.pulse = Mailbox(), threading.Event(), Pulse(clock)
         self.gate = Gate(clock, random.random)
-        self.hands = HandsFile(Path(f"{config.state}.inhand"))
+        self.hands = HandsFile(Path(f"{config.state}.inhand"), clock)
         self.bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
         self.files = FileThreads(config.upload.files, clock)
         self._board = Board(clock)

@@ -155,7 +155,9 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
     found = world.store.head(target.bucket, target.key)
     match examine(found, expected):
         case Finding.OURS if found is not None:
-            return arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
+            # Perhaps by an earlier upload of ours than the one that is recorded: that one may still be open.
+            proven = arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
+            return [*give_up(transfer), *proven]
         case Finding.FOREIGN if found is not None and found.etag != transfer.condition.if_match:
             return not_what_was_written(transfer, found, world)
         case Finding.DAMAGED if transfer.attempts > 0:

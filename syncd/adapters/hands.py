@@ -12,16 +12,19 @@ import struct
 import threading
 from pathlib import Path
 
+from syncd.ports import Clock
+
 SLOTS = 128
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _HEAD = 40
-_SLOT = struct.Struct("<q")
+_SLOT = struct.Struct("<qd")  # the transfer, and when by boottime it was taken
 
 
 class HandsFile:
     """Implements `ports.Hands`. Any thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._slots: dict[int, int] = {}
         self._fd: int | None = None
@@ -67,15 +70,20 @@ class HandsFile:
 
     def _read_left(self) -> list[int]:
         data = os.pread(self._fd or 0, _HEAD + SLOTS * _SLOT.size, 0)
-        if not _boot() or data[:_HEAD].rstrip(b"\0") != _boot():
+        if len(data) < _HEAD or data[:_HEAD].rstrip(b"\0") != _boot():
             return []
         slots = data[_HEAD : len(data) - len(data[_HEAD:]) % _SLOT.size]
-        return [transfer for (transfer,) in _SLOT.iter_unpack(slots) if transfer > 0]
+        now = (
+            self._clock.boottime()
+        )  # where the boot has no name for us (ProcSubset=pid): it began anew with the machine
+        return [
+            transfer for transfer, taken_at in _SLOT.iter_unpack(slots) if transfer > 0 and taken_at <= now
+        ]
 
     def _write(self, slot: int, transfer: int) -> None:
         if self._fd is not None:
             with contextlib.suppress(OSError):
-                os.pwrite(self._fd, _SLOT.pack(transfer), _HEAD + slot * _SLOT.size)
+                os.pwrite(self._fd, _SLOT.pack(transfer, self._clock.boottime()), _HEAD + slot * _SLOT.size)
 
 
 def _boot() -> bytes:

@@ -44,7 +44,7 @@ class Device:
         self.clock.advance(60.0)
         state = self.place / "state" / "state.db"
         ledger = open_ledger(state, self.clock)
-        hands = HandsFile(Path(f"{state}.inhand"))
+        hands = HandsFile(Path(f"{state}.inhand"), self.clock)
         house = build_house(
             self.root,
             state,
@@ -124,27 +124,40 @@ def test_a_power_cut_is_no_files_fault(device: Device, monkeypatch: pytest.Monke
 
 def test_the_hands_forget_what_was_let_go_and_what_ended_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "state.db.inhand"
-    first = HandsFile(path)
+    first = HandsFile(path, FakeClock())
     for transfer in (1, 2, 3):
         first.take(transfer)
     first.let_go(2)
-    second = HandsFile(path)
+    second = HandsFile(path, FakeClock())
     assert sorted(second.left()) == [1, 3]
     second.take(9)
     second.let_all_go()
     second.close()
-    assert HandsFile(path).left() == []
+    assert HandsFile(path, FakeClock()).left() == []
+
+
+def test_where_the_boot_has_no_name_its_age_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands_module, "_boot", lambda: b"")
+    path, clock = tmp_path / "state.db.inhand", FakeClock()
+    clock.boot = 5000.0
+    HandsFile(path, clock).take(7)
+    clock.boot = 5010.0
+    again = HandsFile(path, clock)
+    assert again.left() == [7], "the process died, the machine did not"
+    again.take(7)
+    clock.boot = 20.0
+    assert HandsFile(path, clock).left() == [], "the machine has begun anew"
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", b"\xff" * 500], ids=["empty", "short", "long"])
 def test_junk_in_the_file_blames_nobody(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "state.db.inhand"
     path.write_bytes(junk)
-    assert HandsFile(path).left() == []
+    assert HandsFile(path, FakeClock()).left() == []
 
 
 def test_a_place_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
-    hands = HandsFile(tmp_path / "missing" / "state.db.inhand")
+    hands = HandsFile(tmp_path / "missing" / "state.db.inhand", FakeClock())
     hands.take(1)
     hands.let_go(1)
     assert hands.left() == []
