@@ -33,7 +33,10 @@ class CredentialFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderFacts:
-    """One watched folder. `state`: ok, scanning, waiting or blocked; `watch` None: nobody watches."""
+    """One watched folder. `state`: ok, scanning, waiting or blocked; `watch` None: nobody watches.
+
+    `to_be_watched`: the configuration asks for more than scans.
+    """
 
     name: str
     path: str
@@ -42,6 +45,7 @@ class FolderFacts:
     hint: str | None = None
     since: float | None = None
     watch: str | None = None
+    to_be_watched: bool = False
     open_check: str = "off"
     last_scan_at: float | None = None
     files: int = 0

@@ -269,6 +269,13 @@ def _reading_again(facts: StatusFacts) -> Reason | None:
 
 
 def _degraded(folder: FolderFacts) -> Reason | None:
-    text = f"folder {folder.name}: not all of it is watched, so changes there are found by scans"
-    hint = "raise fs.inotify.max_user_watches, or shorten the folder's rescan"
-    return _reason("watch_degraded", text, hint) if folder.watch == "degraded" else None
+    if folder.watch == "degraded":
+        text = f"folder {folder.name}: not all of it is watched, so changes there are found by scans"
+        hint = "raise fs.inotify.max_user_watches, or shorten the folder's rescan"
+        return _reason("watch_degraded", text, hint)
+    seen = folder.last_scan_at is not None and folder.state != "blocked"
+    if folder.watch == "poll" and folder.to_be_watched and seen:
+        text = f"folder {folder.name}: it is not watched, so changes are found by scans"
+        hint = "raise fs.inotify.max_user_instances and max_user_watches, or shorten the folder's rescan"
+        return _reason("watch_degraded", text, hint)
+    return None

@@ -66,6 +66,7 @@ def _folder(policy: FolderPolicy, scene: Scene) -> FolderFacts:
         hint=hint,
         since=desk.since if desk else None,
         watch=desk.watch if desk else None,
+        to_be_watched=policy.watched,
         open_check=_open_check(policy, scene),
         last_scan_at=desk.last_scan_at if desk else None,
         files=scene.ledger.files_in(policy.path),

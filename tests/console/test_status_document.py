@@ -191,6 +191,17 @@ def test_every_trouble_is_a_reason_with_its_code() -> None:
     assert codes(known) == [*expected, "watch_degraded"]
 
 
+def test_a_folder_that_should_be_watched_and_is_not_says_so() -> None:
+    unwatched = replace(INBOX, watch="poll", to_be_watched=True)
+    assert codes(facts(folders=(unwatched,))) == ["watch_degraded"]
+    for fine in (
+        replace(unwatched, to_be_watched=False),
+        replace(unwatched, watch="inotify"),
+        replace(unwatched, last_scan_at=None, state="scanning"),
+    ):
+        assert codes(facts(folders=(fine,))) == []
+
+
 def test_a_ledger_that_was_begun_anew_is_told_for_a_week() -> None:
     begun = Totals(begun_at=NOW - 3600, begun_because="the file was gone")
     [reason] = status_document(facts(totals=begun))["reasons"]

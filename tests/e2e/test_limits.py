@@ -52,12 +52,7 @@ def test_with_sixty_four_descriptors_everything_arrives(tmp_path: Path) -> None:
     ("limit", "value", "watch", "hint"),
     [
         ("watches", 5, "degraded", "fs.inotify.max_user_watches"),
-        pytest.param(
-            *("instances", 0, "poll", "fs.inotify.max_user_instances"),
-            marks=pytest.mark.xfail(
-                reason="status says `poll`, but not that and why it was wanted otherwise"
-            ),
-        ),
+        ("instances", 0, "poll", "fs.inotify.max_user_instances"),
     ],
 )
 def test_with_hardly_any_inotify_everything_arrives_and_status_says_what_is_degraded(
