@@ -68,6 +68,7 @@ def destination_policy(config: Config) -> DestinationPolicy:
         prefix=config.destination.prefix,
         checksum=None if named == "auto" else Algorithm(named),
         endpoint=config.destination.endpoint_url or "aws",
+        metadata=config.destination.metadata,
     )
 
 

@@ -129,6 +129,7 @@ def target_of(transfer: Transfer, world: World) -> Target:
         raise ValueError(f"transfer {transfer.id} is not planned")
     mtime = transfer.fingerprint.mtime_ns
     metadata = {
+        **world.destination.metadata,
         UPLOAD_TOKEN: transfer.token,
         "syncd-device": world.device,
         "syncd-mtime": f"{mtime // 10**9}.{mtime % 10**9:09d}",

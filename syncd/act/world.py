@@ -59,6 +59,7 @@ class DestinationPolicy:
     prefix: str | None = None
     checksum: Algorithm | None = None
     endpoint: str = "aws"
+    metadata: Mapping[str, str] = field(default_factory=dict)  # goes with every object, beside our own
 
     def bucket_for(self, credentials: CredentialSet) -> str | None:
         """The configuration's bucket, else the API's."""

@@ -22,6 +22,8 @@ from syncd.errors import ConfigError
 
 # `bukcet` is bucket (0.83), but `retention` is not destination (0.70).
 _ALIKE: Final = 0.75
+# What pydantic puts behind the place of an entry in a mapping whose name is wrong.
+_NAME_OF_ENTRY: Final = "[key]"
 
 
 def load(path: Path, surroundings: Surroundings | None = None) -> Config:
@@ -57,6 +59,8 @@ def _problem(document: Document, place: Place, text: str) -> Problem:
 def _problems_of_model(document: Document, error: ValidationError) -> Iterator[Problem]:
     for detail in error.errors(include_url=False, include_input=False):
         place: Place = detail["loc"]
+        if place[-1:] == (_NAME_OF_ENTRY,):
+            place = place[:-1]
         if not document.is_spoiled(place):
             yield _problem(document, place, _sentence(document.data, place, detail["type"], detail))
 

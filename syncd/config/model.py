@@ -23,6 +23,7 @@ from syncd.config.scalars import (
     Glob,
     KeyTemplate,
     Marker,
+    Metadata,
     Prefix,
     RegionName,
     choice,
@@ -111,6 +112,7 @@ class Destination(Section):
     endpoint_url: EndpointUrl | None = None
     addressing_style: Annotated[AddressingStyle, choice(AddressingStyle)] = "auto"
     ca_file: AbsolutePath | None = None
+    metadata: Metadata = Field(default_factory=dict)
     checksum: Annotated[Checksum, choice(Checksum)] = "auto"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from syncd.config.surroundings import DEVICE_LENGTH
 from syncd.config.units import (
@@ -348,6 +348,49 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _text_mapping(value: object) -> object:
+    if not isinstance(value, dict):
+        raise Unfit(f"{what_is(value)}, expected a mapping such as {{name: text}}")
+    return value
+
+
+# S3 allows 2 KiB for all metadata; the rest is for our own, of which a percent-encoded file name is the longest.
+METADATA_SPACE: Final = 1024
+_OURS: Final = "syncd-"
+
+
+def _metadata_name(value: object) -> str:
+    text = _text(value)
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,127}", text) is None:
+        raise Unfit(
+            "is no name for metadata, expected lower-case letters, digits, hyphens, dots, underscores"
+        )
+    if text.startswith(_OURS):
+        raise Unfit(f"begins with {_OURS}, expected another name: syncd keeps its own metadata under those")
+    return text
+
+
+def _metadata_value(value: object) -> str:
+    text = _filled(value)
+    if not text.isascii() or text != text.strip():
+        raise Unfit("is not usable here, expected printable ASCII without blanks at its ends")
+    return text
+
+
+def _metadata_space(entries: dict[str, str]) -> dict[str, str]:
+    size = sum(len(name) + len(text) for name, text in entries.items())
+    if size > METADATA_SPACE:
+        raise Unfit(f"has {size} bytes in all names and values, expected at most {METADATA_SPACE}")
+    return entries
+
+
+Metadata = Annotated[
+    dict[Annotated[str, BeforeValidator(_metadata_name)], Annotated[str, BeforeValidator(_metadata_value)]],
+    BeforeValidator(_text_mapping),
+    AfterValidator(_metadata_space),
+]
 
 
 _AFTER_UPLOAD: Final = "expected keep, delete, {delete: {min_age: 1d}} or {move: {to: DIR}}"

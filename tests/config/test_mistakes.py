@@ -56,6 +56,7 @@ CHOICES = [
 ]
 COUNTS = ["folders[0].priority", "upload.files", "upload.parts"]
 FLAGS = ["folders[0].recursive", "folders[0].require_mount"]
+MAPS = ["destination.metadata"]
 LISTS = ["folders[0].include", "folders[0].exclude"]
 
 
@@ -74,7 +75,7 @@ def leaves(model: type[pydantic.BaseModel], above: str = "") -> Iterator[str]:
 
 
 def test_these_lists_name_every_key_there_is() -> None:
-    assert sorted([*TEXT, *MEASURES, *CHOICES, *COUNTS, *FLAGS, *LISTS]) == sorted(leaves(Config))
+    assert sorted([*TEXT, *MEASURES, *CHOICES, *COUNTS, *FLAGS, *LISTS, *MAPS]) == sorted(leaves(Config))
 
 
 def complaint(problems: list[str], key: str) -> str:
@@ -123,7 +124,7 @@ def test_a_list_or_mapping_in_place_of_a_value_is_refused(
     "key",
     [
         *(key for key in MEASURES if key != "upload.max_rate"),  # there it stands for no limit
-        *(*CHOICES, *COUNTS, *FLAGS, *LISTS, "credentials.api.url", "folders[0].key"),
+        *(*CHOICES, *COUNTS, *FLAGS, *LISTS, *MAPS, "credentials.api.url", "folders[0].key"),
     ],
 )
 def test_null_is_refused_where_it_would_stand_for_nothing(
@@ -187,6 +188,47 @@ def test_only_true_and_false_are_booleans(problems: Problems, written: Written, 
 @pytest.mark.parametrize("raw", ["'*.mp4'", "{a: b}", "7"])
 def test_a_list_is_a_list(problems: Problems, written: Written, key: str, raw: str) -> None:
     assert complaint(problems(written({key: raw})), key).endswith("expected a list")
+
+
+@pytest.mark.parametrize("key", MAPS)
+@pytest.mark.parametrize("raw", ["lab", "[lab]", "7"])
+def test_a_mapping_is_a_mapping(problems: Problems, written: Written, key: str, raw: str) -> None:
+    assert "expected a mapping such as" in complaint(problems(written({key: raw})), key)
+
+
+@pytest.mark.parametrize("key", MAPS)
+@pytest.mark.parametrize("raw", ["7", "no", "2026-01-28", "[a]", "{a: b}", "null"])
+def test_what_a_mapping_holds_is_text(problems: Problems, written: Written, key: str, raw: str) -> None:
+    assert "expected text" in complaint(problems(written({key: f"{{lab: {raw}}}"})), f"{key}.lab")
+
+
+METADATA = {
+    "{Lab: a}": "Lab",
+    '{"lab 7": a}': "lab 7",
+    '{"": a}': "''",
+    "{syncd-upload: a}": "syncd-upload",
+    '{lab: ""}': "lab",
+    '{lab: " a"}': "lab",
+    "{lab: grün}": "lab",
+}
+
+
+@pytest.mark.parametrize(("raw", "name"), METADATA.items())
+def test_metadata_that_s3_would_refuse_or_that_is_ours_is_a_mistake_at_its_name(
+    problems: Problems, written: Written, raw: str, name: str
+) -> None:
+    complaint(problems(written({"destination.metadata": raw})), f"destination.metadata.{name}")
+
+
+def test_metadata_leaves_room_for_our_own(
+    read: Callable[..., Config], problems: Problems, written: Written
+) -> None:
+    fits = {"destination.metadata": f"{{ab: {'x' * 1022}}}"}
+    assert len(read(written(fits)).destination.metadata["ab"]) == 1022
+    text = complaint(
+        problems(written({"destination.metadata": f"{{ab: {'x' * 1023}}}"})), "destination.metadata"
+    )
+    assert text == "has 1025 bytes in all names and values, expected at most 1024"
 
 
 @pytest.mark.parametrize("key", TEXT)
