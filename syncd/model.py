@@ -128,6 +128,7 @@ class Target:
         default_factory=dict
     )  # without the x-amz-meta- prefix; holds the token too
     content_type: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

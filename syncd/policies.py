@@ -69,6 +69,7 @@ def destination_policy(config: Config) -> DestinationPolicy:
         checksum=None if named == "auto" else Algorithm(named),
         endpoint=config.destination.endpoint_url or "aws",
         metadata=config.destination.metadata,
+        tags=config.destination.tags,
     )
 
 

@@ -142,4 +142,5 @@ def target_of(transfer: Transfer, world: World) -> Target:
         algorithm=transfer.algorithm,
         token=transfer.token,
         metadata=metadata,
+        tags=dict(world.destination.tags),
     )

@@ -60,6 +60,7 @@ class DestinationPolicy:
     checksum: Algorithm | None = None
     endpoint: str = "aws"
     metadata: Mapping[str, str] = field(default_factory=dict)  # goes with every object, beside our own
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def bucket_for(self, credentials: CredentialSet) -> str | None:
         """The configuration's bucket, else the API's."""

@@ -26,6 +26,7 @@ from syncd.config.scalars import (
     Metadata,
     Prefix,
     RegionName,
+    Tags,
     choice,
     count,
     disposal_rule,
@@ -113,6 +114,7 @@ class Destination(Section):
     addressing_style: Annotated[AddressingStyle, choice(AddressingStyle)] = "auto"
     ca_file: AbsolutePath | None = None
     metadata: Metadata = Field(default_factory=dict)
+    tags: Tags = Field(default_factory=dict)
     checksum: Annotated[Checksum, choice(Checksum)] = "auto"
 
 

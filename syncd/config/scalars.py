@@ -393,6 +393,44 @@ Metadata = Annotated[
 ]
 
 
+_TAGS_AT_MOST: Final = 10
+_LONGEST_TAG_NAME, _LONGEST_TAG_VALUE = 128, 256
+_TAG_MARKS: Final = frozenset(" +-=._:/@")
+
+
+def _tag(value: object, wanted: str, longest: int) -> str:
+    text = _text(value)
+    if len(text) > longest or not all(letter.isalnum() or letter in _TAG_MARKS for letter in text):
+        raise Unfit(
+            f"is not usable as {wanted}, expected at most {longest} letters, digits, blanks or +-=._:/@"
+        )
+    return text
+
+
+def _tag_name(value: object) -> str:
+    text = _tag(value, "a tag's name", _LONGEST_TAG_NAME)
+    if not text or text.lower().startswith("aws:"):
+        raise Unfit("is empty or begins with aws:, expected a name of your own")
+    return text
+
+
+def _tag_value(value: object) -> str:
+    return _tag(value, "a tag's value", _LONGEST_TAG_VALUE)
+
+
+def _few_tags(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > _TAGS_AT_MOST:
+        raise Unfit(f"has {len(tags)} entries, expected at most {_TAGS_AT_MOST}")
+    return tags
+
+
+Tags = Annotated[
+    dict[Annotated[str, BeforeValidator(_tag_name)], Annotated[str, BeforeValidator(_tag_value)]],
+    BeforeValidator(_text_mapping),
+    AfterValidator(_few_tags),
+]
+
+
 _AFTER_UPLOAD: Final = "expected keep, delete, {delete: {min_age: 1d}} or {move: {to: DIR}}"
 
 

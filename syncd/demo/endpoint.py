@@ -33,7 +33,13 @@ PATH = "/v1/credentials"
 OPERATION = "Credentials"
 _MAX_BODY = 4096
 _DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,57}")
-_ACTIONS = ("s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_ACTIONS = (
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+    "s3:GetObject",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+)
 
 # What a test puts in the way: sees the request, answers it, or lets it pass with None.
 Override = Callable[[Request], Answer | None]

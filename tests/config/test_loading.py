@@ -33,6 +33,7 @@ def test_a_minimal_file_gets_every_default(read: Read, written: Written) -> None
         "addressing_style": "auto",
         "ca_file": None,
         "metadata": {},
+        "tags": {},
         "checksum": "auto",
     }
     (folder,) = config.folders
@@ -52,6 +53,7 @@ def test_a_minimal_file_gets_every_default(read: Read, written: Written) -> None
         "files": 4,
         "parts": 4,
         "memory": 128 * 2**20,
+        "max_rate": None,
         "connect_timeout": timedelta(seconds=30),
         "read_timeout": timedelta(seconds=120),
     }

@@ -56,7 +56,7 @@ CHOICES = [
 ]
 COUNTS = ["folders[0].priority", "upload.files", "upload.parts"]
 FLAGS = ["folders[0].recursive", "folders[0].require_mount"]
-MAPS = ["destination.metadata"]
+MAPS = ["destination.metadata", "destination.tags"]
 LISTS = ["folders[0].include", "folders[0].exclude"]
 
 
@@ -218,6 +218,33 @@ def test_metadata_that_s3_would_refuse_or_that_is_ours_is_a_mistake_at_its_name(
     problems: Problems, written: Written, raw: str, name: str
 ) -> None:
     complaint(problems(written({"destination.metadata": raw})), f"destination.metadata.{name}")
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    {
+        "{aws:x: a}": "aws:x",
+        '{"": a}': "''",
+        "{a&b: c}": "a&b",
+        f"{{{'n' * 129}: v}}": "n" * 60 + "...",
+        "{lab: a&b}": "lab",
+        f"{{lab: {'v' * 257}}}": "lab",
+    }.items(),
+)
+def test_a_tag_that_s3_would_refuse_is_a_mistake_at_its_name(
+    problems: Problems, written: Written, raw: str, name: str
+) -> None:
+    complaint(problems(written({"destination.tags": raw})), f"destination.tags.{name}")
+
+
+def test_there_are_ten_tags_at_most(
+    read: Callable[..., Config], problems: Problems, written: Written
+) -> None:
+    tags = [f"t{number}: größe {number}" for number in range(11)]
+    ten = {"destination.tags": f"{{{', '.join(tags[:10])}}}"}
+    assert len(read(written(ten)).destination.tags) == 10
+    eleven = {"destination.tags": f"{{{', '.join(tags)}}}"}
+    assert complaint(problems(written(eleven)), "destination.tags") == "has 11 entries, expected at most 10"
 
 
 def test_metadata_leaves_room_for_our_own(

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from support.whole import LARGE, Servers, Whole
 
+from syncd.demo import endpoint
+
 Daemon = Callable[..., Whole]
 
 SMALL = b"12345"
@@ -44,3 +46,25 @@ def test_metadata_goes_with_every_object_beside_our_own(daemon: Daemon, data: by
     assert metadata["operator"] == "Ada Lovelace"
     assert metadata["syncd-device"] == device.device
     assert metadata["syncd-upload"] == device.row("film").token
+
+
+@BOTH
+def test_tags_go_with_every_object(daemon: Daemon, data: bytes) -> None:
+    tags = {"project": "Reef: +1/2 = ok@home", "größe": "", "a b": "c d"}
+    assert daemon(tags=tags).sends("film", data).description.tags == tags
+
+
+def test_tags_without_the_right_to_tag_lock_the_destination_and_name_that_right(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "_ACTIONS", tuple(set(endpoint._ACTIONS) - {"s3:PutObjectTagging"}))
+    device = daemon(tags={"project": "reef"})
+    device.drop("film")
+    device.run(lambda: device.closed() == "permission")
+    assert "s3:PutObjectTagging (for destination.tags)" in device.hint()
+    assert device.row("film").attempts == 0
+    monkeypatch.undo()
+    device.write(destination={})
+    assert device.reload()
+    device.run(lambda: device.done("film"))
+    assert device.object("film").description.tags == {}

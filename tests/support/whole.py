@@ -140,6 +140,16 @@ class Whole:
         """The story of a file."""
         return [line.why for line in self.app.ledger.history(os.fsencode(self.inbox), name.encode(), 200)]
 
+    def closed(self) -> str | None:
+        """Why nothing is sent."""
+        closed = self.app.gate.closed()
+        return None if closed is None else closed.code
+
+    def hint(self) -> str:
+        """What an operator is told about that."""
+        closed = self.app.gate.closed()
+        return "" if closed is None else closed.hint or ""
+
     def object(self, name: str) -> ObjectRecord:
         return self.store.record(f"{self.device}/{name}")
 

@@ -61,7 +61,8 @@ BY_CODE: Mapping[str, Meaning] = {
         " NotSignedUpForS3 QuotaExceeded QuotaExceededException BucketQuotaExceeded XMinioStorageFull"
         " XMinioAdminBucketQuotaExceeded StorageFull InsufficientStorage UserSuspended InvalidStorageClass"
         " InvalidEncryptionAlgorithmError KMS.NotFoundException KMS.DisabledException"
-        " KMS.KMSInvalidStateException NoSuchAccessPoint InvalidRegion",
+        " KMS.KMSInvalidStateException NoSuchAccessPoint InvalidRegion"
+        " InvalidTag",  # they are the configuration's: no file is to blame
     ),
     **_all(Meaning.REGION, "PermanentRedirect TemporaryRedirect Redirect IllegalLocationConstraintException"),
     **_all(Meaning.UNSUPPORTED, "NotImplemented MethodNotAllowed XNotImplemented UnsupportedOperation"),
@@ -72,7 +73,7 @@ BY_CODE: Mapping[str, Meaning] = {
     **_all(
         Meaning.REFUSED,
         "KeyTooLong KeyTooLongError EntityTooLarge InvalidURI InvalidObjectName MetadataTooLarge"
-        " UnsupportedMetadata InvalidTag XMinioInvalidObjectName ObjectLocked"
+        " UnsupportedMetadata XMinioInvalidObjectName ObjectLocked"
         " EntityTooSmall",  # of parts: the same plan would meet the same answer, after all bytes were sent again
     ),
 }

@@ -51,11 +51,15 @@ class Unsupported(LockedOut):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a request was about, for messages: `operation` is the port's word for it."""
+    """What a request was about, for messages: `operation` is the port's word for it.
+
+    `also`: what it needed beside the right that the operation itself needs.
+    """
 
     operation: str
     bucket: str
     key: str
+    also: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.operation.replace('_', ' ')} of s3://{self.bucket}/{self.key}"
@@ -160,7 +164,7 @@ def _clock(answer: Answer, asked: Asked) -> SyncdError:
 
 
 def _permission(answer: Answer, asked: Asked) -> SyncdError:
-    action = _ACTIONS.get(asked.operation, "the action")
+    action = " or ".join((_ACTIONS.get(asked.operation, "the action"), *asked.also))
     return LockedOut(
         f"{asked}: {answer}",
         code="permission",
@@ -169,14 +173,14 @@ def _permission(answer: Answer, asked: Asked) -> SyncdError:
     )
 
 
+_KEY_TO_CHECK: Mapping[str, str] = {"InvalidTag": "destination.tags"}
+
+
 def _bucket(answer: Answer, asked: Asked) -> SyncdError:
     missing = answer.code == "NoSuchBucket"
     hint = f"there is no bucket {asked.bucket}" if missing else f"bucket {asked.bucket} refuses every object"
-    return LockedOut(
-        f"{asked}: {answer}",
-        code="bucket",
-        hint=f"{hint}: check destination.bucket and the account behind it",
-    )
+    key = _KEY_TO_CHECK.get(answer.code, "destination.bucket and the account behind it")
+    return LockedOut(f"{asked}: {answer}", code="bucket", hint=f"{hint}: check {key}")
 
 
 def _unsupported(answer: Answer, asked: Asked) -> SyncdError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
@@ -226,7 +227,13 @@ def _code(fault: SyncdError) -> str:
 
 
 def _about(operation: str, target: Target) -> Asked:
-    return Asked(operation=operation, bucket=target.bucket, key=target.key)
+    return Asked(operation=operation, bucket=target.bucket, key=target.key, also=_also(operation, target))
+
+
+def _also(operation: str, target: Target) -> tuple[str, ...]:
+    """What the request needs beside the right that its name says, as an operator knows it."""
+    describes = operation in {"put", "create"}
+    return ("s3:PutObjectTagging (for destination.tags)",) if describes and target.tags else ()
 
 
 def _where(asked: Asked) -> dict[str, Any]:
@@ -238,6 +245,8 @@ def _object(target: Target) -> dict[str, Any]:
     given["Metadata"] = {**target.metadata, answers.MARK: target.token}
     if target.content_type is not None:
         given["ContentType"] = target.content_type
+    if target.tags:
+        given["Tagging"] = urlencode(target.tags, quote_via=quote, safe="")
     return given
 
 

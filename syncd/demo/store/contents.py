@@ -33,6 +33,9 @@ _META = "x-amz-meta-"
 _ENCRYPTION = "x-amz-server-side-encryption"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _MAX_METADATA = 2048
+_MAX_TAGS = 10
+_TAG_NAME = re.compile(r"[\w +\-=.:/@]{1,128}")
+_TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
 
 
 def put_object(call: Call) -> Answer:
@@ -108,7 +111,23 @@ def describe(call: Call) -> Description:
     tagging = call.headers.get("x-amz-tagging", "")
     if tagging and not call.may("s3:PutObjectTagging", call.key):
         raise S3Error("AccessDenied", "Access Denied: s3:PutObjectTagging")
-    return Description(headers=headers, metadata=metadata, tags=dict(parse_qsl(tagging, True)))
+    return Description(headers=headers, metadata=metadata, tags=read_tags(tagging))
+
+
+def read_tags(header: str) -> dict[str, str]:
+    """The tags that a header sets. Raises S3Error for any that S3 would not take."""
+    pairs = parse_qsl(header, keep_blank_values=True)
+    tags = dict(pairs)
+    if len(tags) != len(pairs):
+        raise S3Error("InvalidTag", "Cannot provide multiple Tags with the same key")
+    if len(tags) > _MAX_TAGS:
+        raise S3Error("BadRequest", "Object tags cannot be greater than 10")
+    for name, value in tags.items():
+        if not _TAG_NAME.fullmatch(name) or name.startswith("aws:"):
+            raise S3Error("InvalidTag", "The TagKey you have provided is invalid")
+        if not _TAG_VALUE.fullmatch(value):
+            raise S3Error("InvalidTag", "The TagValue you have provided is invalid")
+    return tags
 
 
 def etag_of(md5: str, description: Description) -> str:
