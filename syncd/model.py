@@ -26,6 +26,23 @@ class State(enum.StrEnum):
     VANISHED = "vanished"
 
 
+class Standing(enum.StrEnum):
+    """How files are counted: by state, those that are parked apart, and all that are still to be sent together."""
+
+    DISCOVERED = "discovered"
+    SETTLED = "settled"
+    PLANNED = "planned"
+    CREATING = "creating"
+    UPLOADING = "uploading"
+    COMPLETING = "completing"
+    VERIFIED = "verified"
+    DONE = "done"
+    SUPERSEDED = "superseded"
+    VANISHED = "vanished"
+    PARKED = "parked"
+    PENDING = "pending"  # before done and not parked
+
+
 class Algorithm(enum.StrEnum):
     """The sum that goes with every body. CRCs are FULL_OBJECT over an upload's parts, sha256 is COMPOSITE."""
 

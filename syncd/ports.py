@@ -24,6 +24,7 @@ from syncd.model import (
     Part,
     RemoteObject,
     RootIdentity,
+    Standing,
     State,
     Stored,
     Target,
@@ -400,6 +401,10 @@ class Ledger(Protocol):
 
     def live(self, limit: int, *, upto: int | None = None) -> list[Transfer]:
         """Transfers that have not ended, parked ones too, by id; `upto`: no id above."""
+        ...
+
+    def listed(self, standing: Standing | None, after: int, limit: int) -> list[Transfer]:
+        """Rows with an id above `after` that stand so, in order; None: all that stand for a path."""
         ...
 
     def last_id(self) -> int:

@@ -2,6 +2,8 @@
 
 group      which verbs there are; each is imported only when it is called
 options    what several verbs take from the command line
+asking     the daemon, or without one the ledger
+listing    answers that may be long, page by page
 words      names and numbers as a person reads them
 progress   bars, on a terminal only
 """

@@ -13,6 +13,7 @@ VERBS: Final = {
     "run": "Watch the folders and upload what is finished.",
     "check": "Say what is wrong with the configuration, and in which line.",
     "status": "Show what the daemon does, what waits, and why.",
+    "files": "List the files that syncd knows, and how far each one is.",
     "explain": "Tell where one file stands and what it waits for.",
     "retry": "Take up files again that were set aside.",
     "creds": "Ask the credential API and show what it answers.",

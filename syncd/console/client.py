@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes
 
 from syncd.console.address import check_length
 from syncd.errors import SyncdError
+from syncd.model import Standing
 
 PATIENCE_S = 30.0
 RETRY_PATIENCE_S = 300.0  # hundreds of thousands of rows take a while to write
@@ -51,6 +52,11 @@ class Client:
     def explain(self, path: bytes) -> dict[str, Any]:
         """Where an absolute path stands."""
         return self._ask("GET", f"/explain?path={quote_from_bytes(path)}")
+
+    def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
+        """A page of the files that stand so, with ids above `after`."""
+        state = "" if standing is None else f"&state={standing}"
+        return self._ask("GET", f"/files?after={after}{state}")
 
     def retry(self, paths: Sequence[bytes] | None) -> dict[str, Any]:
         """Another chance for these absolute paths; None: for all."""

@@ -1,7 +1,7 @@
 """The control socket: HTTP/JSON over a Unix socket, for the owner and the group only.
 
-`GET /status`, `GET /explain?path=...` (percent-encoded bytes), `POST /retry` with {"paths": [...]} or {"all": true}. One
-request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
+`GET /status`, `GET /explain?path=...` (percent-encoded bytes), `GET /files?state=...&after=...` page by page, `POST /retry`
+with {"paths": [...]} or {"all": true}. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
 `CONNECTIONS` the oldest gives way. A failing answer is a 500 and costs the daemon nothing.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import threading
 from http import HTTPStatus
@@ -22,6 +23,7 @@ import structlog
 
 from syncd.console.address import listen
 from syncd.errors import SyncdError
+from syncd.model import Standing
 
 log = structlog.get_logger()
 
@@ -42,6 +44,10 @@ class View(Protocol):
 
     def explain(self, path: bytes) -> dict[str, Any]:
         """Where an absolute path stands."""
+        ...
+
+    def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
+        """A page of the files that stand so, with ids above `after`."""
         ...
 
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
@@ -194,6 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return HTTPStatus.OK, self._view.status()
             case "GET", "/explain":
                 return HTTPStatus.OK, self._view.explain(_path_of(query))
+            case "GET", "/files":
+                return HTTPStatus.OK, self._view.files(*_page_of(query))
             case "POST", "/retry":
                 return HTTPStatus.OK, self._view.retry(_paths_of(self._body()))
             case _:
@@ -223,15 +231,31 @@ def _trouble(message: str, hint: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "hint": hint}}
 
 
-def _path_of(query: str) -> bytes:
+def _asked_of(query: str) -> dict[str, list[str]]:
     # latin-1 maps every byte to itself; UTF-8 would make replacement characters of what is none.
     try:
-        values = parse_qs(query, keep_blank_values=True, encoding="latin-1", max_num_fields=10)["path"]
-    except (KeyError, ValueError):
-        values = []
+        return parse_qs(query, keep_blank_values=True, encoding="latin-1", max_num_fields=10)
+    except ValueError:
+        return {}
+
+
+def _path_of(query: str) -> bytes:
+    values = _asked_of(query).get("path", [])
     if len(values) != 1:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "ask for one path: /explain?path=...")
     return _checked(values[0].encode("latin-1"))
+
+
+def _page_of(query: str) -> tuple[Standing | None, int]:
+    asked = _asked_of(query)
+    states, after = asked.get("state", []), asked.get("after", ["0"])[-1]
+    try:
+        standing = Standing(states[-1]) if states else None
+    except ValueError:
+        raise BadRequest(HTTPStatus.BAD_REQUEST, f"a state is one of {', '.join(Standing)}") from None
+    if not re.fullmatch(r"[0-9]{1,18}", after):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "`after` is what the page before gave as `next`")
+    return standing, int(after)
 
 
 def _paths_of(body: bytes) -> list[bytes] | None:

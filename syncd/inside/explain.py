@@ -61,7 +61,7 @@ def _facts(
     look = _look(place, row, scene) if place and folder and folder.trouble is None else _Look()
     if folder and row and row.gone_at is None and look.kind is Kind.MISSING:
         folder, look = _missed(folder, look, live.desk(row.folder) if live else None)
-    sent, parts_done = _sent(row, scene) if row else (0, 0)
+    sent, parts_done = how_far(row, scene) if row else (0, 0)
     closed = live.gate.closed() if live else None
     return ExplainFacts(
         now=now,
@@ -159,7 +159,7 @@ def _since_first(row: Transfer, scene: Scene, live: Live) -> float | None:
 # -- how far, and whose turn
 
 
-def _sent(row: Transfer, scene: Scene) -> tuple[int, int]:
+def how_far(row: Transfer, scene: Scene) -> tuple[int, int]:
     """Bytes and parts that the destination has acknowledged."""
     if row.state in _SUMMED:
         return row.fingerprint.size, 0

@@ -1,4 +1,4 @@
-"""The three answers in one place: what the control socket offers, and what the verbs do where no daemon runs."""
+"""All answers in one place: what the control socket offers, and what the verbs do where no daemon runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 from syncd.console.status import status_document
 from syncd.inside.explain import explain_document
+from syncd.inside.files import files_document
 from syncd.inside.retry import retry_all, retry_document, retry_paths
 from syncd.inside.scene import Scene
 from syncd.inside.status import status_facts
+from syncd.model import Standing
 
 
 class Inside:
@@ -24,6 +26,10 @@ class Inside:
     def explain(self, path: bytes) -> dict[str, Any]:
         """Where an absolute path stands. Raises LedgerFailure."""
         return explain_document(path, self._scene)
+
+    def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
+        """A page of the files that stand so. Raises LedgerFailure."""
+        return files_document(standing, after, self._scene)
 
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
         """Another chance for these paths; None: for all. Raises LedgerFailure."""

@@ -14,7 +14,7 @@ from syncd.console.facts import Closed, CredentialFacts, FolderFacts, StatusFact
 from syncd.console.status import status_document
 from syncd.errors import SyncdError
 from syncd.inside.scene import shown
-from syncd.model import Counts, State, Totals
+from syncd.model import Counts, Standing, State, Totals
 from syncd.ports import Clock
 
 
@@ -65,6 +65,13 @@ class WaitingForLedger:
             "history": [],
         }
 
-    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:  # noqa: ARG002 - the view's signature
+    def files(self, standing: Standing | None, after: int) -> dict[str, Any]:  # noqa: ARG002 - the view's signature
         """Not now. Raises SyncdError."""
-        raise SyncdError(f"syncd waits for its ledger: {self.trouble}", hint=self.trouble.hint)
+        raise self._not_now()
+
+    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:  # noqa: ARG002
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
+    def _not_now(self) -> SyncdError:
+        return SyncdError(f"syncd waits for its ledger: {self.trouble}", hint=self.trouble.hint)

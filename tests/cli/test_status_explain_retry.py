@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.asking import Ask, asking
 from support.rig import Rig
 
 from syncd.adapters.clock import SystemClock
 from syncd.adapters.ledger import open_ledger
-from syncd.cli import main
 from syncd.telemetry import logs
 
 EVIL = b"evil\x1b]0;owned\x07\xff[red].bin"
 TOO_DEEP = "/".join(["d" * 200] * 6)
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        document = json.loads(self.out)
-        assert isinstance(document, dict)
-        return document
-
-
-Ask = Callable[..., Said]
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +39,6 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def ask(rig: Rig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
     monkeypatch.setattr(logs, "configure", lambda *_args, **_options: None)  # the tests' own log stays
     return asking(rig.config, capfd)
-
-
-def asking(config: Path, capfd: pytest.CaptureFixture[str]) -> Ask:
-    def say(verb: str, *arguments: str) -> Said:
-        capfd.readouterr()
-        code = main([verb, "-c", str(config), *arguments])
-        out, err = capfd.readouterr()
-        return Said(code, out, err)
-
-    return say
 
 
 # -- while it runs

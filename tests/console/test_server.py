@@ -17,6 +17,7 @@ from syncd.console.address import SocketUnusable
 from syncd.console.client import Client, NotRunning
 from syncd.console.server import CONNECTIONS, LARGEST_BODY, ControlServer
 from syncd.errors import LedgerFailure, SyncdError
+from syncd.model import Standing
 
 
 class EchoView:
@@ -36,6 +37,9 @@ class EchoView:
 
     def explain(self, path: bytes) -> dict[str, Any]:
         return {"path": path.hex()}
+
+    def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
+        return {"files": [], "asked": [standing, after]}
 
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
         self.retries.append(paths)
@@ -105,12 +109,14 @@ def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path, view: EchoView
     assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o755
 
 
-def test_the_three_questions_come_through(server: ControlServer, view: EchoView, place: Path) -> None:
+def test_every_question_comes_through(server: ControlServer, view: EchoView, place: Path) -> None:
     client = Client(place)
     assert client.status() == {"state": "idle"}
     assert client.explain(b"/srv/a+b %25\xff\n\xe2\x82\xac?&=") == {
         "path": b"/srv/a+b %25\xff\n\xe2\x82\xac?&=".hex()
     }
+    assert client.files(None, 0)["asked"] == [None, 0]
+    assert client.files(Standing.PARKED, 2**40)["asked"] == ["parked", 2**40]
     assert client.retry([b"/srv/\xff", b"/b"])["paths"] == [b"/srv/\xff".hex(), b"/b".hex()]
     assert client.retry(None) == {"retried": 0, "left": 0, "paths": []}
     assert view.retries == [[b"/srv/\xff", b"/b"], None]
@@ -146,6 +152,9 @@ def test_status_json_is_the_status(raw: Callable[[], socket.socket]) -> None:
         (b"GET /explain?path=/a&path=/b HTTP/1.1\r\n\r\n", 400),
         (b"GET /explain?path=/" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n", 400),
         (b"GET /explain?" + b"a=1&" * 100 + b" HTTP/1.1\r\n\r\n", 400),
+        (b"GET /files?state=lost HTTP/1.1\r\n\r\n", 400),
+        (b"GET /files?after=-1 HTTP/1.1\r\n\r\n", 400),
+        (b"GET /files?after=" + b"9" * 30 + b" HTTP/1.1\r\n\r\n", 400),
         (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
         (b"GET /status HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431),
         (b"POST /retry HTTP/1.1\r\n\r\n", 411),

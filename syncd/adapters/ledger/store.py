@@ -31,7 +31,7 @@ from syncd.adapters.ledger.damage import (
 from syncd.adapters.ledger.group_commit import GroupCommit
 from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
 from syncd.adapters.ledger.rows import seal, transfer_from, unwrapped, wrapped
-from syncd.adapters.ledger.tally import count_all, count_in_folder
+from syncd.adapters.ledger.tally import count_all, count_in_folder, where
 from syncd.adapters.ledger.trouble import translated, unopened
 from syncd.errors import LedgerDamaged, LedgerFailure, LedgerForeign, LedgerHeld
 from syncd.model import (
@@ -43,6 +43,7 @@ from syncd.model import (
     HistoryEntry,
     Part,
     RootIdentity,
+    Standing,
     State,
     Totals,
     Transfer,
@@ -288,6 +289,11 @@ class SqliteLedger:
             f"SELECT * FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} AND id <= ? ORDER BY id LIMIT ?",
             2**63 - 1 if upto is None else upto,
             limit,
+        )
+
+    def listed(self, standing: Standing | None, after: int, limit: int) -> list[Transfer]:
+        return self._many(
+            f"SELECT * FROM transfer {where(standing)} AND id > ? ORDER BY id LIMIT ?", after, limit
         )
 
     def last_id(self) -> int:

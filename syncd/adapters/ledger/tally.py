@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from syncd.model import Counts, State
+from syncd.model import Counts, Standing, State
 
-_LIVE = "FROM transfer INDEXED BY live WHERE state NOT IN ('done', 'superseded', 'vanished')"
+_LIVE_ONES = "INDEXED BY live WHERE state NOT IN ('done', 'superseded', 'vanished')"
+_LIVE = f"FROM transfer {_LIVE_ONES}"
 _ARRIVED = "FROM transfer INDEXED BY arrived WHERE state = 'done' AND gone_at IS NULL"
 
 
@@ -41,6 +42,23 @@ def _ended(connection: sqlite3.Connection) -> dict[State, int]:
         "SELECT count(*) FROM transfer INDEXED BY gone WHERE gone_at IS NOT NULL AND state = 'done'",
     )
     return ended
+
+
+def where(standing: Standing | None) -> str:
+    """The files that are counted so, by the index that was made for counting them."""
+    match standing:
+        case None:
+            return "WHERE state NOT IN ('superseded', 'vanished')"
+        case Standing.DONE:
+            return "WHERE state = 'done'"
+        case Standing.SUPERSEDED | Standing.VANISHED:
+            return f"INDEXED BY over WHERE state IN ('superseded', 'vanished') AND state = '{standing}'"
+        case Standing.PARKED:
+            return f"{_LIVE_ONES} AND parked_reason IS NOT NULL"
+        case Standing.PENDING:
+            return f"{_LIVE_ONES} AND parked_reason IS NULL"
+        case _:
+            return f"{_LIVE_ONES} AND parked_reason IS NULL AND state = '{standing}'"
 
 
 def count_in_folder(connection: sqlite3.Connection, folder: bytes) -> int:

@@ -1,0 +1,88 @@
+"""`syncd files` and `syncd plan`, `rescan` and `pause`: what one sees of many files, and how one steps in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.asking import Ask, asking
+from support.rig import Rig
+
+from syncd.inside import files
+from syncd.telemetry import logs
+
+EVIL = b"evil\x1b]0;owned\x07\xff[red].bin"
+TOO_DEEP = "/".join(["d" * 200] * 6)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A daemon at rest: two files uploaded, one parked, one excluded."""
+    with Rig(tmp_path_factory.mktemp("rig")) as rig:
+        rig.drop("a.bin", b"a" * 1000)
+        Path(os.fsdecode(os.fsencode(rig.inbox) + b"/" + EVIL)).write_bytes(b"evil")
+        rig.drop("x.tmp", b"no")
+        rig.drop(f"{TOO_DEEP}/f", b"parked")
+        rig.start()
+        rig.wait(lambda: rig.arrived() == 2 and rig.has_told("transfer_parked"), what="the rest")
+        yield rig
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_args, **_options: None)  # the tests' own log stays
+
+
+@pytest.fixture
+def ask(rig: Rig, capfd: pytest.CaptureFixture[str]) -> Ask:
+    return asking(rig.config, capfd)
+
+
+# -- files
+
+
+def test_files_for_people_are_one_line_each_and_no_name_moves_the_cursor(ask: Ask, rig: Rig) -> None:
+    told = ask("files")
+    assert (told.code, told.err) == (0, "")
+    lines = sorted(told.out.splitlines())
+    assert lines[0] == rf"done              4 B  {rig.inbox}/evil\x1b]0;owned\x07\xff[red].bin"
+    assert lines[1] == f"done           1.0 kB  {rig.inbox}/a.bin"
+    assert lines[2].startswith("parked            6 B  ")
+    assert "(its key would have " in lines[2]
+    assert len(lines) == 3
+
+
+def test_files_in_json_are_one_document_and_may_be_chosen_by_state(ask: Ask) -> None:
+    told = ask("files", "--json", "--state", "parked")
+    assert (told.code, told.err) == (0, "")
+    assert told.document["complete"] is True
+    [file] = told.document["files"]
+    assert (file["state"], file["key"], file["size"]) == ("settled", None, 6)
+    assert ask("files", "--json", "--state", "uploading").document["files"] == []
+
+
+def test_a_state_that_is_none_is_wrong_usage(ask: Ask) -> None:
+    told = ask("files", "--state", "lost")
+    assert told.code == 2
+    assert "parked" in told.err
+
+
+def test_files_without_a_daemon_come_from_the_ledger_however_many_pages_they_fill(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Rig(tmp_path) as rig:
+        ask = asking(rig.config, capfd)
+        assert ask("files", "--json").document == {"files": [], "complete": True}
+        for number in range(3):
+            rig.drop(f"{number}.bin", b"x")
+        rig.start()
+        rig.wait(lambda: rig.arrived() == 3, what="the rest")
+        with_daemon = ask("files", "--json")
+        rig.stop()
+        told = ask("files", "--json")
+        assert (told.code, told.err) == (0, "syncd: not running\n")
+        assert [file["state"] for file in told.document["files"]] == ["done"] * 3
+        monkeypatch.setattr(files, "PAGE", 2)
+        assert ask("files", "--json").document == told.document == with_daemon.document
