@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,18 @@ from syncd.adapters.ledger import open_ledger
 from syncd.model import Algorithm, State
 
 PREFIX = "cam/inbox/"
-SIZES = st.sampled_from([0, 1, 4, 5, 6, 9, 13, 17])
+THRESHOLD = 6  # of build_house: from here on in parts of 5 bytes
+SIZES = st.sampled_from([0, 4, 5, 6, 9, 13, 17, 24])
 WHICH = st.integers(0, 7)
+SECONDS = st.sampled_from([0.0, 0.0, 0.5, 5.0, 40.0])
+DEEDS = st.sampled_from(
+    [
+        *("write", "write", "append", "truncate", "rewrite", "replace"),
+        *("recreate", "touch", "rename", "rename", "swap", "delete"),
+    ]
+)
+KINDS = st.sampled_from(sorted(CALLS_OF))
+CALLS = st.sampled_from(sorted(STORE_CALLS))
 HOURS = st.sampled_from([-5.0, -1.5, -0.4, 0.4, 1.5, 5.0])
 MEMORY = Path("/dev/shm")
 REST_WITHIN_S = 3 * 3600.0
@@ -75,9 +85,16 @@ class Daemon(RuleBasedStateMachine):
         buffer=st.sampled_from([64, 3]),
         quiet_s=st.sampled_from([0.0, 4.0]),
         repeats_complete=st.booleans(),
+        sizes=st.lists(SIZES, min_size=1, max_size=4),
     )
     def begin(
-        self, may_list: bool, checksum: str | None, buffer: int, quiet_s: float, repeats_complete: bool
+        self,
+        may_list: bool,
+        checksum: str | None,
+        buffer: int,
+        quiet_s: float,
+        repeats_complete: bool,
+        sizes: list[int],
     ) -> None:
         self.store = FakeStore(
             may_list_uploads=may_list, now=self.true_time, repeats_complete=repeats_complete
@@ -90,6 +107,8 @@ class Daemon(RuleBasedStateMachine):
             "quiet_s": quiet_s,
             "rescan_s": 30.0,
         }
+        for path, size in zip(PATHS, sizes, strict=False):
+            self.recordings.create(path, size)
         self.live()
         self.sound = True
 
@@ -147,191 +166,151 @@ class Daemon(RuleBasedStateMachine):
 
     # -- what a recorder or a person does
 
-    def noticed(self, hint: bool, *paths: str) -> None:
-        """`hint`: as the watcher would."""
-        self.oracle.changed(self.ledger)
-        for path in paths if hint else ():
-            self.house.mailbox.path(os.fsencode(self.recordings.root), path.encode())
+    @rule(
+        deed=DEEDS,
+        which=WHICH,
+        to=st.sampled_from(PATHS),
+        size=SIZES,
+        sly=st.booleans(),
+        hint=st.booleans(),
+        seconds=SECONDS,
+    )
+    def change(
+        self, deed: str, which: int, to: str, size: int, sly: bool, hint: bool, seconds: float
+    ) -> None:
+        """Something becomes of one of the files. `hint`: as the watcher would tell it."""
+        for path in self.do(deed, which, to, size, sly):
+            if hint:
+                self.house.mailbox.path(os.fsencode(self.recordings.root), path.encode())
+        self.pass_time(seconds)
 
-    def change(self, deed: Callable[[str], None], which: int, hint: bool) -> None:
-        """Do it to one of the files."""
+    def do(self, deed: str, which: int, to: str, size: int, sly: bool) -> list[str]:
+        """The deed, if it can be done now; the paths it was done to. `sly`: size and date stay as they were."""
         there = self.recordings.there()
-        if there and self.away is None:
-            path = there[which % len(there)]
-            deed(path)
-            self.noticed(hint, path)
+        if self.away is not None or (not there and deed != "write"):
+            return []
+        path = there[which % len(there)] if there else ""
+        paths = self._do(self.recordings, deed, path, to, size, sly)
+        self.oracle.changed(self.ledger)
+        return paths
+
+    def _do(self, recordings: Recordings, deed: str, path: str, to: str, size: int, sly: bool) -> list[str]:
+        match deed:
+            case "write" if recordings.free():
+                path = to if to not in recordings.files else recordings.free()[0]
+                recordings.create(path, size)
+            case "append":
+                recordings.append(path, 4 + size % 7)
+            case "truncate":
+                recordings.truncate(path, size)
+            case "rewrite":
+                recordings.rewrite(path, keep_mtime=sly)
+            case "replace":
+                recordings.replace(path, size=None if sly else size, keep_mtime=sly)
+            case "recreate" if self.may_leave(path):
+                former = recordings.stat(path)
+                recordings.delete(path)
+                recordings.create(path, former.st_size if sly else size, like=former if sly else None)
+            case "touch":
+                recordings.touch(path, mtime=sly)
+            case "rename" | "swap" if path != to and self.may_leave(path) and self.may_leave(to):
+                names = recordings.swap if deed == "swap" and to in recordings.files else recordings.rename
+                names(path, to)
+                return [path, to]
+            case "delete" if self.may_leave(path):
+                recordings.delete(path)
+            case _:
+                return []
+        return [path]
 
     def may_leave(self, path: str) -> bool:
         """Whether a file may go from its path now, by what is known of open defects."""
         row = self.ledger.at(os.fsencode(self.recordings.root), path.encode())
         before_put = {State.SETTLED, State.PLANNED, State.COMPLETING}
-        small = row is not None and row.fingerprint.size < 6
+        small = row is not None and row.fingerprint.size < THRESHOLD
         return PUTS_END_WITHOUT_THEIR_FILE or row is None or not small or row.state not in before_put
-
-    @rule(path=st.sampled_from(PATHS), size=SIZES, hint=st.booleans())
-    def write(self, path: str, size: int, hint: bool) -> None:
-        if path not in self.recordings.files and self.away is None:
-            self.recordings.create(path, size)
-            self.noticed(hint, path)
-
-    @rule(which=WHICH, size=st.sampled_from([4, 9]), hint=st.booleans())
-    def append(self, which: int, size: int, hint: bool) -> None:
-        self.change(lambda path: self.recordings.append(path, size), which, hint)
-
-    @rule(which=WHICH, size=SIZES, hint=st.booleans())
-    def truncate(self, which: int, size: int, hint: bool) -> None:
-        self.change(lambda path: self.recordings.truncate(path, size), which, hint)
-
-    @rule(which=WHICH, keep_mtime=st.booleans(), hint=st.booleans())
-    def rewrite(self, which: int, keep_mtime: bool, hint: bool) -> None:
-        self.change(lambda path: self.recordings.rewrite(path, keep_mtime=keep_mtime), which, hint)
-
-    @rule(which=WHICH, size=st.none() | SIZES, keep_mtime=st.booleans(), hint=st.booleans())
-    def replace(self, which: int, size: int | None, keep_mtime: bool, hint: bool) -> None:
-        self.change(lambda path: self.recordings.replace(path, size=size, keep_mtime=keep_mtime), which, hint)
-
-    @rule(which=WHICH, mtime=st.booleans(), hint=st.booleans())
-    def touch(self, which: int, mtime: bool, hint: bool) -> None:
-        self.change(lambda path: self.recordings.touch(path, mtime=mtime), which, hint)
-
-    @rule(which=WHICH, to=st.sampled_from(PATHS), hint=st.booleans())
-    def rename(self, which: int, to: str, hint: bool) -> None:
-        def deed(path: str) -> None:
-            if path != to and self.may_leave(path) and self.may_leave(to):
-                self.recordings.rename(path, to)
-                self.noticed(hint, to)
-
-        self.change(deed, which, hint)
-
-    @rule(one=WHICH, other=WHICH, hint=st.booleans())
-    def swap(self, one: int, other: int, hint: bool) -> None:
-        def deed(path: str) -> None:
-            there = self.recordings.there()
-            second = there[other % len(there)]
-            if second != path and self.may_leave(path) and self.may_leave(second):
-                self.recordings.swap(path, second)
-                self.noticed(hint, second)
-
-        self.change(deed, one, hint)
-
-    @rule(which=WHICH, hint=st.booleans())
-    def delete(self, which: int, hint: bool) -> None:
-        def deed(path: str) -> None:
-            if self.may_leave(path):
-                self.recordings.delete(path)
-
-        self.change(deed, which, hint)
-
-    @rule(which=WHICH, alike=st.booleans(), hint=st.booleans())
-    def recreate(self, which: int, alike: bool, hint: bool) -> None:
-        """Deleted and written anew, its inode perhaps used again; `alike`: of the same size and date."""
-
-        def deed(path: str) -> None:
-            former = self.recordings.stat(path)
-            self.recordings.delete(path)
-            self.recordings.create(path, former.st_size, like=former if alike else None)
-
-        self.change(deed, which, hint)
 
     # -- time
 
-    @rule(ticks=st.integers(1, 6))
-    def work(self, ticks: int) -> None:
-        for _ in range(ticks):
-            self.tick()
-
-    @rule(seconds=st.sampled_from([1.0, 10.0, 100.0]))
-    def wait(self, seconds: float) -> None:
+    def pass_time(self, seconds: float) -> None:
         end = self.clock.mono + seconds
         while self.clock.mono < end:
             self.tick()
 
-    @rule(hours=HOURS)
-    def jump(self, hours: float) -> None:
-        self.clock.jump(hours * 3600)
+    @rule(seconds=st.sampled_from([1.0, 10.0, 40.0, 400.0]))
+    def wait(self, seconds: float) -> None:
+        self.pass_time(seconds)
 
-    @rule(hours=st.sampled_from([0.1, 3.0]))
-    def suspend(self, hours: float) -> None:
-        self.clock.sleep(hours * 3600)
+    @rule(hours=HOURS, suspended=st.booleans(), seconds=SECONDS)
+    def jump(self, hours: float, suspended: bool, seconds: float) -> None:
+        """The clock is set; or the machine slept."""
+        if suspended:
+            self.clock.sleep(abs(hours) * 3600)
+        else:
+            self.clock.jump(hours * 3600)
+        self.pass_time(seconds)
 
     # -- trouble
 
-    @rule(kind=st.sampled_from(sorted(CALLS_OF)), times=st.integers(1, 4))
-    def trouble(self, kind: str, times: int) -> None:
-        self.troubles.plan(kind, CALLS_OF[kind], times)
+    @rule(kinds=st.lists(KINDS, min_size=1, max_size=4), seconds=SECONDS)
+    def trouble(self, kinds: list[str], seconds: float) -> None:
+        for kind in kinds:
+            self.troubles.plan(kind, CALLS_OF[kind])
+        self.pass_time(seconds)
 
-    @rule(
-        kind=st.sampled_from(["lost", "no_answer", "busy", "locked"]),
-        call=st.sampled_from(sorted(STORE_CALLS)),
-    )
-    def trouble_with(self, kind: str, call: str) -> None:
-        self.troubles.plan(kind, frozenset({call}), 1)
+    @rule(kind=st.sampled_from(["lost", "no_answer", "busy", "locked"]), call=CALLS, seconds=SECONDS)
+    def trouble_with(self, kind: str, call: str, seconds: float) -> None:
+        self.troubles.plan(kind, frozenset({call}))
+        self.pass_time(seconds)
 
     @rule(
         call=st.sampled_from(sorted(STORE_CALLS | DISK_CALLS)),
         after=st.booleans(),
-        deed=st.sampled_from(["append", "rewrite", "sly", "replace", "rename", "delete", "touch"]),
+        deed=DEEDS,
         which=WHICH,
         to=st.sampled_from(PATHS),
+        size=SIZES,
+        sly=st.booleans(),
+        seconds=SECONDS,
     )
-    def meddle(self, call: str, after: bool, deed: str, which: int, to: str) -> None:
+    def meddle(
+        self, call: str, after: bool, deed: str, which: int, to: str, size: int, sly: bool, seconds: float
+    ) -> None:
         """The recorder comes in the middle of a call."""
-
-        def act() -> None:
-            there = self.recordings.there()
-            if not there or self.away is not None:
-                return
-            path = there[which % len(there)]
-            self.meddle_with(deed, path, to)
-            self.oracle.changed(self.ledger)
-
+        act = partial(self.do, deed, which, to, size, sly)
         self.troubles.meddle(frozenset({call}), after=after, deed=act)
-
-    def meddle_with(self, deed: str, path: str, to: str) -> None:
-        recordings = self.recordings
-        match deed:
-            case "append":
-                recordings.append(path, 4)
-            case "rewrite" | "sly":
-                recordings.rewrite(path, keep_mtime=deed == "sly")
-            case "replace":
-                recordings.replace(path, size=None, keep_mtime=True)
-            case "rename" if path != to and self.may_leave(path) and self.may_leave(to):
-                recordings.rename(path, to)
-            case "delete" if self.may_leave(path):
-                recordings.delete(path)
-            case "touch":
-                recordings.touch(path, mtime=False)
+        self.pass_time(seconds)
 
     @rule(path=st.sampled_from(PATHS))
     def stranger(self, path: str) -> None:
         self.troubles.put_foreign(BUCKET, PREFIX + path)
 
-    @rule()
-    def refuse(self) -> None:
+    @rule(seconds=SECONDS, stay=st.booleans())
+    def refuse(self, seconds: float, stay: bool) -> None:
+        """The credentials, by the API and by the store."""
         self.troubles.refused = True
+        self.pass_time(seconds)
+        self.troubles.refused = stay
 
-    @precondition(lambda self: self.troubles.refused)
-    @rule()
-    def accept(self) -> None:
-        self.troubles.refused = False
-
-    @rule(at=st.integers(1, 40), after=st.booleans())
-    def light_the_fuse(self, at: int, after: bool) -> None:
+    @rule(at=st.integers(1, 40), after=st.booleans(), seconds=SECONDS)
+    def light_the_fuse(self, at: int, after: bool, seconds: float) -> None:
         self.troubles.fuse = Fuse(at, after)
+        self.pass_time(seconds)
 
-    @rule()
-    def restart(self) -> None:
+    @rule(seconds=SECONDS)
+    def restart(self, seconds: float) -> None:
         self.kill()
+        self.pass_time(seconds)
 
     @precondition(lambda self: self.away is None)
-    @rule(empty=st.booleans())
-    def unmount(self, empty: bool) -> None:
+    @rule(empty=st.booleans(), seconds=SECONDS)
+    def unmount(self, empty: bool, seconds: float) -> None:
         """The folder is gone; `empty`: what it was mounted on is in its place."""
         self.away = "inbox.away"
         self.recordings.root.rename(self.place / self.away)
         if empty:
             self.recordings.root.mkdir()
+        self.pass_time(seconds)
 
     @precondition(lambda self: self.away is not None)
     @rule()

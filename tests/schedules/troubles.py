@@ -103,11 +103,10 @@ class Troubles:
 
     # -- kinds of trouble
 
-    def plan(self, kind: str, calls: frozenset[str], times: int) -> None:
-        act = getattr(self, f"_{kind}")
-        self.planned.extend(Trouble(calls, act) for _ in range(times))
+    def plan(self, kind: str, calls: frozenset[str]) -> None:
+        self.planned.append(Trouble(calls, getattr(self, f"_{kind}")))
 
-    def meddle(self, calls: frozenset[str], *, after: bool, deed: Callable[[], None]) -> None:
+    def meddle(self, calls: frozenset[str], *, after: bool, deed: Callable[[], object]) -> None:
         """Something happens on the disk in the middle of a call."""
 
         def act(carry_out: Callable[[], Any], name: str, arguments: tuple[Any, ...]) -> Any:
