@@ -81,6 +81,14 @@ class ChecksumIgnored(Stale):
         self.etag = etag
 
 
+class EncryptionIgnored(Stale):
+    """The store does not encrypt as we asked for. `etag`: of an object that was stored all the same."""
+
+    def __init__(self, message: str, *, etag: str | None = None) -> None:
+        super().__init__(message)
+        self.etag = etag
+
+
 class LockedOut(SyncdError):
     """The whole destination refuses us: it waits and probes, no file loses an attempt.
 

@@ -146,6 +146,9 @@ class Target:
     )  # without the x-amz-meta- prefix; holds the token too
     content_type: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    storage_class: str | None = None
+    encryption: str | None = None  # x-amz-server-side-encryption
+    kms_key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

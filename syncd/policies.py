@@ -70,6 +70,9 @@ def destination_policy(config: Config) -> DestinationPolicy:
         endpoint=config.destination.endpoint_url or "aws",
         metadata=config.destination.metadata,
         tags=config.destination.tags,
+        storage_class=config.destination.storage_class,
+        encryption=config.destination.server_side_encryption,
+        kms_key_id=config.destination.kms_key_id,
     )
 
 

@@ -143,4 +143,7 @@ def target_of(transfer: Transfer, world: World) -> Target:
         token=transfer.token,
         metadata=metadata,
         tags=dict(world.destination.tags),
+        storage_class=world.destination.storage_class,
+        encryption=world.destination.encryption,
+        kms_key_id=world.destination.kms_key_id,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 
@@ -23,6 +24,7 @@ from syncd.errors import (
     Changed,
     ChecksumIgnored,
     Conflict,
+    EncryptionIgnored,
     FolderUnavailable,
     LedgerFull,
     LockedOut,
@@ -169,9 +171,12 @@ def _tell(transfer: Transfer) -> None:
 
 
 def _answer_stale(transfer: Transfer, world: World, stale: Stale) -> None:
-    """Record what a stale answer means for the plan. Raises LockedOut for a checksum that was asked for by name."""
+    """Record what a stale answer means for the plan. Raises LockedOut for what was asked for by name and is not done."""
     if isinstance(stale, ChecksumIgnored):
         _fall_back(transfer, world, stale)
+    elif isinstance(stale, EncryptionIgnored):
+        hint = "turn encryption on at the store, or set destination.server_side_encryption to null"
+        _begin_again_locked_out(transfer, world, stale, code="bucket", hint=hint)
     elif isinstance(stale, Conflict):  # S3 wants a new upload, all parts
         world.ledger.commit(
             verify.begin_again(transfer, f"another write under the key came between ({stale})")
@@ -182,22 +187,33 @@ def _answer_stale(transfer: Transfer, world: World, stale: Stale) -> None:
 
 def _fall_back(transfer: Transfer, world: World, ignored: ChecksumIgnored) -> None:
     """The destination does not honour our checksum: remember it, begin this transfer again with MD5."""
-    sets = Columns(token=world.token())
-    if ignored.etag is not None:
-        sets["condition"] = Condition(if_match=ignored.etag)
     if world.destination.checksum is not None:
-        world.ledger.commit(verify.begin_again(transfer, f"it begins again: {ignored}", sets))
-        raise LockedOut(
-            str(ignored),
-            code="checksum",
-            hint="set destination.checksum to auto, or to one that the store honours",
-        )
+        hint = "set destination.checksum to auto, or to one that the store honours"
+        _begin_again_locked_out(transfer, world, ignored, code="checksum", hint=hint)
+    sets = _instead_of(ignored, world)
     sets["algorithm"] = Algorithm.MD5
     name = plan.destination_name(world.destination, transfer.bucket or "")
     if not world.ledger.checksum_ignored(name):
         world.ledger.remember_checksum_ignored(name, world.clock.now())
         log.warning("checksum_ignored", destination=name, algorithm=str(transfer.algorithm), instead="md5")
     world.ledger.commit(verify.begin_again(transfer, f"it begins again with MD5: {ignored}", sets))
+
+
+def _begin_again_locked_out(
+    transfer: Transfer, world: World, ignored: ChecksumIgnored | EncryptionIgnored, *, code: str, hint: str
+) -> NoReturn:
+    """What was stored otherwise than it was asked for is replaced, once the store or the configuration is mended."""
+    sets = _instead_of(ignored, world)
+    world.ledger.commit(verify.begin_again(transfer, f"it begins again: {ignored}", sets))
+    raise LockedOut(str(ignored), code=code, hint=hint)
+
+
+def _instead_of(ignored: ChecksumIgnored | EncryptionIgnored, world: World) -> Columns:
+    """A new token, and the object that was stored all the same may be replaced."""
+    sets = Columns(token=world.token())
+    if ignored.etag is not None:
+        sets["condition"] = Condition(if_match=ignored.etag)
+    return sets
 
 
 def _ask_for_a_look(identity: int, world: World, stale: Stale) -> Report:

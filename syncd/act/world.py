@@ -61,6 +61,9 @@ class DestinationPolicy:
     endpoint: str = "aws"
     metadata: Mapping[str, str] = field(default_factory=dict)  # goes with every object, beside our own
     tags: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str | None = None
+    encryption: str | None = None
+    kms_key_id: str | None = None
 
     def bucket_for(self, credentials: CredentialSet) -> str | None:
         """The configuration's bucket, else the API's."""

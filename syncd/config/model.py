@@ -22,10 +22,12 @@ from syncd.config.scalars import (
     Flag,
     Glob,
     KeyTemplate,
+    KmsKey,
     Marker,
     Metadata,
     Prefix,
     RegionName,
+    StorageClass,
     Tags,
     choice,
     count,
@@ -48,6 +50,7 @@ LARGEST_BODY: Final = 5 * GIB
 # A default that only validation can tell: see `or_from`.
 _FILLED_IN: Final[Any] = Field(default=None, validate_default=True)
 
+Encryption = Literal["AES256", "aws:kms"]
 AddressingStyle = Literal["auto", "path", "virtual"]
 Checksum = Literal["auto", "crc64nvme", "crc32", "crc32c", "sha256", "md5", "none"]
 NotOpen = Literal["auto", "require", "off"]
@@ -113,6 +116,9 @@ class Destination(Section):
     endpoint_url: EndpointUrl | None = None
     addressing_style: Annotated[AddressingStyle, choice(AddressingStyle)] = "auto"
     ca_file: AbsolutePath | None = None
+    storage_class: StorageClass | None = None
+    server_side_encryption: Annotated[Encryption, choice(Encryption)] | None = None
+    kms_key_id: KmsKey | None = None
     metadata: Metadata = Field(default_factory=dict)
     tags: Tags = Field(default_factory=dict)
     checksum: Annotated[Checksum, choice(Checksum)] = "auto"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from syncd.config.model import MIB, Upload
 from syncd.config.read import Place
-from syncd.config.scalars import absolute_path, folder_name
+from syncd.config.scalars import absolute_path, folder_name, kms_key
 from syncd.config.surroundings import Surroundings
 from syncd.config.units import parse_size, size_text
 
@@ -26,6 +26,9 @@ def broken_between_keys(data: Mapping[str, Any], surroundings: Surroundings) -> 
         yield from _folders_apart(folders, surroundings)
         yield from _names_unique(folders)
         yield from _targets_outside(folders, surroundings)
+    destination = data.get("destination")
+    if isinstance(destination, dict):
+        yield from _key_for_kms(destination)
     upload = data.get("upload", {})
     if isinstance(upload, dict):
         yield from _memory_for_parts(upload)
@@ -96,6 +99,14 @@ def _name(folder: object) -> str | None:
     if name is None:
         name = path.name if path is not None else None
     return _sound(folder_name, name)
+
+
+def _key_for_kms(destination: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """A key that nothing is encrypted with would be passed over in silence."""
+    given = _sound(kms_key.func, destination.get("kms_key_id"))
+    if given and destination.get("server_side_encryption") in (None, "AES256"):
+        text = "encrypts nothing, expected server_side_encryption: aws:kms beside it"
+        yield ("destination", "kms_key_id"), text
 
 
 def _memory_for_parts(upload: dict[str, Any]) -> Iterator[tuple[Place, str]]:

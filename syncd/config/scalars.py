@@ -350,6 +350,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+# S3's own are upper-case words; other stores have names of their own making.
+StorageClass = Annotated[
+    str, matching(r"[A-Za-z][A-Za-z0-9_-]{0,63}", "a storage class such as STANDARD_IA or GLACIER_IR")
+]
+kms_key = matching(r"[A-Za-z0-9:/_-]{1,2048}", "a key's id, its ARN, or an alias such as alias/captures")
+KmsKey = Annotated[str, kms_key]
+
+
 def _text_mapping(value: object) -> object:
     if not isinstance(value, dict):
         raise Unfit(f"{what_is(value)}, expected a mapping such as {{name: text}}")

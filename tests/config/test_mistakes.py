@@ -24,6 +24,8 @@ TEXT = [
     "destination.region",
     "destination.endpoint_url",
     "destination.ca_file",
+    "destination.storage_class",
+    "destination.kms_key_id",
     "folders[0].path",
     "folders[0].name",
     "folders[0].key",
@@ -49,6 +51,7 @@ MEASURES = [
 CHOICES = [
     "destination.addressing_style",
     "destination.checksum",
+    "destination.server_side_encryption",
     "folders[0].complete_when.not_open",
     "folders[0].watch",
     "log.level",
@@ -124,7 +127,8 @@ def test_a_list_or_mapping_in_place_of_a_value_is_refused(
     "key",
     [
         *(key for key in MEASURES if key != "upload.max_rate"),  # there it stands for no limit
-        *(*CHOICES, *COUNTS, *FLAGS, *LISTS, *MAPS, "credentials.api.url", "folders[0].key"),
+        *(key for key in CHOICES if key != "destination.server_side_encryption"),  # the bucket's default
+        *(*COUNTS, *FLAGS, *LISTS, *MAPS, "credentials.api.url", "folders[0].key"),
     ],
 )
 def test_null_is_refused_where_it_would_stand_for_nothing(
@@ -200,6 +204,17 @@ def test_a_mapping_is_a_mapping(problems: Problems, written: Written, key: str, 
 @pytest.mark.parametrize("raw", ["7", "no", "2026-01-28", "[a]", "{a: b}", "null"])
 def test_what_a_mapping_holds_is_text(problems: Problems, written: Written, key: str, raw: str) -> None:
     assert "expected text" in complaint(problems(written({key: f"{{lab: {raw}}}"})), f"{key}.lab")
+
+
+@pytest.mark.parametrize("other", [{}, {"destination.server_side_encryption": "AES256"}])
+def test_a_kms_key_needs_encryption_by_kms(
+    read: Callable[..., Config], problems: Problems, written: Written, other: dict[str, str]
+) -> None:
+    key = {"destination.kms_key_id": "alias/captures"}
+    text = complaint(problems(written(key | other)), "destination.kms_key_id")
+    assert text == "encrypts nothing, expected server_side_encryption: aws:kms beside it"
+    by_kms = {"destination.server_side_encryption": "aws:kms"}
+    assert read(written(key | by_kms)).destination.kms_key_id == "alias/captures"
 
 
 METADATA = {
@@ -300,6 +315,8 @@ CASES = {
         "https://example.com?x=1",
         "file:///x",
     ],
+    "destination.storage_class": ['""', '"7"', "STANDARD IA", "-IA"],
+    "destination.kms_key_id": ['""', '"a key"', "schlüssel"],
     "folders[0].path": ['""', "srv/capture", "~/x", "/srv/../x"],
     "folders[0].name": ['""', "a/b", ".", '".."'],
     "folders[0].include": ["[]", '[""]', '["/a"]', '["a/"]', '["a//b"]', '["../x"]', '["[z-a]"]', "[7]"],

@@ -10,6 +10,7 @@ import pytest
 from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
+from syncd.demo.store import Habits
 
 Daemon = Callable[..., Whole]
 
@@ -34,6 +35,7 @@ def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
         return running[-1]
 
     yield start
+    servers.store.habits = Habits()
     for one in running:
         one.__exit__()
 
@@ -68,3 +70,43 @@ def test_tags_without_the_right_to_tag_lock_the_destination_and_name_that_right(
     assert device.reload()
     device.run(lambda: device.done("film"))
     assert device.object("film").description.tags == {}
+
+
+@BOTH
+def test_the_store_keeps_objects_in_the_class_and_under_the_key_that_are_asked_for(
+    daemon: Daemon, data: bytes
+) -> None:
+    wishes = {"server_side_encryption": "aws:kms", "kms_key_id": "alias/reef", "storage_class": "GLACIER_IR"}
+    device = daemon(**wishes, checksum="md5")
+    kept = device.sends("film", data).description.headers
+    assert kept["x-amz-storage-class"] == "GLACIER_IR"
+    assert kept["x-amz-server-side-encryption"] == "aws:kms"
+    assert kept["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/reef"
+    proof = device.row("film").proof
+    assert proof is not None
+    assert proof.kind == "md5-parts", "under KMS an ETag is no MD5"
+
+
+def test_a_class_that_the_store_does_not_know_locks_the_destination(daemon: Daemon) -> None:
+    device = daemon(storage_class="STANDART")
+    device.drop("film")
+    device.run(lambda: device.closed() == "bucket")
+    assert "check destination.storage_class" in device.hint()
+    assert device.row("film").attempts == 0
+
+
+@BOTH
+def test_a_store_that_does_not_encrypt_as_asked_locks_the_destination_and_what_it_took_is_replaced(
+    daemon: Daemon, servers: Servers, data: bytes
+) -> None:
+    servers.store.habits = Habits(ignores_encryption=True)
+    device = daemon(server_side_encryption="AES256")
+    device.drop("film", data)
+    device.run(lambda: device.closed() == "bucket")
+    assert "destination.server_side_encryption" in device.hint()
+    servers.store.habits = Habits()
+    device.app.gate.probe_now()
+    device.run(lambda: device.done("film"))
+    assert device.object("film").description.headers["x-amz-server-side-encryption"] == "AES256"
+    assert servers.store.read(f"{device.device}/film") == data
+    assert not servers.store.uploads()

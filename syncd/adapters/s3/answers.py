@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from syncd.adapters.s3.faults import Asked
 from syncd.adapters.s3.outages import LostAnswer
-from syncd.errors import ChecksumIgnored
+from syncd.errors import ChecksumIgnored, EncryptionIgnored
 from syncd.model import Algorithm, Part, RemoteObject, Stored
 
 FIELD: Mapping[Algorithm, str] = {
@@ -73,6 +73,13 @@ def honoured(answer: _Answer, asked: Asked, algorithm: Algorithm, sent: str) -> 
         )
     if shown != sent:
         raise LostAnswer(f"{asked}: the store has the {NAME[algorithm]} {shown}, we sent {sent}")
+
+
+def encrypted(answer: _Answer, asked: Asked, wanted: str | None, *, etag: str | None = None) -> None:
+    """The answer to a Put or Create must name the encryption that we asked for. Raises EncryptionIgnored."""
+    shown = answer.get("ServerSideEncryption")
+    if wanted is not None and shown != wanted:
+        raise EncryptionIgnored(f"{asked}: the store encrypts with {shown}, asked was {wanted}", etag=etag)
 
 
 def promised(answer: _Answer, asked: Asked, algorithm: Algorithm) -> None:

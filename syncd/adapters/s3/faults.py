@@ -173,7 +173,15 @@ def _permission(answer: Answer, asked: Asked) -> SyncdError:
     )
 
 
-_KEY_TO_CHECK: Mapping[str, str] = {"InvalidTag": "destination.tags"}
+_KMS = "destination.kms_key_id"
+_KEY_TO_CHECK: Mapping[str, str] = {
+    "InvalidTag": "destination.tags",
+    "InvalidStorageClass": "destination.storage_class",
+    "InvalidEncryptionAlgorithmError": "destination.server_side_encryption",
+    "KMS.NotFoundException": _KMS,
+    "KMS.DisabledException": _KMS,
+    "KMS.KMSInvalidStateException": _KMS,
+}
 
 
 def _bucket(answer: Answer, asked: Asked) -> SyncdError:

@@ -7,6 +7,7 @@ Sums are ready-made headers over the very bytes that are sent; botocore computes
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,7 +19,7 @@ from syncd.adapters.s3.body import BodyReader
 from syncd.adapters.s3.client import Clients
 from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, translate
 from syncd.adapters.s3.outages import LostAnswer, cause_in
-from syncd.errors import ChecksumIgnored, Doubtful, LockedOut, SyncdError, UploadGone
+from syncd.errors import ChecksumIgnored, Doubtful, EncryptionIgnored, LockedOut, SyncdError, UploadGone
 from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Pace
 
@@ -49,6 +50,7 @@ class S3Store:
             with _counted(body, reader):
                 answer = self._call(asked, "put_object", given)
             stored = answers.stored(answer, asked, target.algorithm)
+            answers.encrypted(answer, asked, target.encryption, etag=stored.etag)
             answers.honoured(answer, asked, target.algorithm, body.checksum)
             return stored
 
@@ -66,8 +68,9 @@ class S3Store:
         if not isinstance(upload_id, str) or not upload_id:
             raise LostAnswer(f"{asked}: the answer has no upload id")
         try:
+            answers.encrypted(answer, asked, target.encryption)
             answers.promised(answer, asked, target.algorithm)
-        except ChecksumIgnored:
+        except (ChecksumIgnored, EncryptionIgnored):
             with contextlib.suppress(
                 SyncdError
             ):  # as far as that goes; the store's lifecycle is the backstop
@@ -187,6 +190,9 @@ class S3Store:
         return answer
 
 
+_OTHER_WISHES = re.compile(r"encryption|\bKMS\b|\bSSE\b|tagging|storage.?class", re.IGNORECASE)
+
+
 @contextlib.contextmanager
 def _doubt(reader: BodyReader | None = None) -> Iterator[None]:
     """A lost answer is doubt about the object, unless its body had not been sent to the end."""
@@ -213,11 +219,11 @@ def _counted(body: Body, reader: BodyReader) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _checksums_may_be_unknown(target: Target) -> Iterator[None]:
-    """A store that does not implement the request may do so without the checksum."""
+    """A store that does not implement the request may do so without the checksum, unless it says what it means."""
     try:
         yield
     except Unsupported as unsupported:
-        if target.algorithm not in answers.FIELD:
+        if target.algorithm not in answers.FIELD or _OTHER_WISHES.search(str(unsupported)):
             raise
         raise ChecksumIgnored(str(unsupported)) from unsupported
 
@@ -232,8 +238,12 @@ def _about(operation: str, target: Target) -> Asked:
 
 def _also(operation: str, target: Target) -> tuple[str, ...]:
     """What the request needs beside the right that its name says, as an operator knows it."""
-    describes = operation in {"put", "create"}
-    return ("s3:PutObjectTagging (for destination.tags)",) if describes and target.tags else ()
+    needs = []
+    if target.tags and operation in {"put", "create"}:
+        needs.append("s3:PutObjectTagging (for destination.tags)")
+    if target.encryption == "aws:kms":
+        needs.append("kms:GenerateDataKey and kms:Decrypt (for the KMS key)")
+    return tuple(needs)
 
 
 def _where(asked: Asked) -> dict[str, Any]:
@@ -247,7 +257,12 @@ def _object(target: Target) -> dict[str, Any]:
         given["ContentType"] = target.content_type
     if target.tags:
         given["Tagging"] = urlencode(target.tags, quote_via=quote, safe="")
-    return given
+    wishes = {
+        "StorageClass": target.storage_class,
+        "ServerSideEncryption": target.encryption,
+        "SSEKMSKeyId": target.kms_key_id,
+    }
+    return given | {name: wish for name, wish in wishes.items() if wish is not None}
 
 
 def _sum(algorithm: Algorithm, value: str) -> dict[str, Any]:

@@ -33,6 +33,10 @@ _META = "x-amz-meta-"
 _ENCRYPTION = "x-amz-server-side-encryption"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _MAX_METADATA = 2048
+_STORAGE_CLASSES = {
+    *("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"),
+    *("GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE"),
+}
 _MAX_TAGS = 10
 _TAG_NAME = re.compile(r"[\w +\-=.:/@]{1,128}")
 _TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
@@ -106,8 +110,12 @@ def describe(call: Call) -> Description:
     }
     if sum(len(name) + len(text) for name, text in metadata.items()) > _MAX_METADATA:
         raise S3Error("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size.")
+    if headers.get("x-amz-storage-class", "STANDARD") not in _STORAGE_CLASSES:
+        raise S3Error("InvalidStorageClass", "The storage class you specified is not valid")
     if headers.get(_ENCRYPTION, "AES256") not in {"AES256", "aws:kms"}:
         raise S3Error("InvalidArgument", "The encryption method specified is not supported")
+    if f"{_ENCRYPTION}-aws-kms-key-id" in headers and headers.get(_ENCRYPTION) != "aws:kms":
+        raise S3Error("InvalidArgument", f"{_ENCRYPTION}: aws:kms is required with a KMS key id")
     tagging = call.headers.get("x-amz-tagging", "")
     if tagging and not call.may("s3:PutObjectTagging", call.key):
         raise S3Error("AccessDenied", "Access Denied: s3:PutObjectTagging")

@@ -10,6 +10,7 @@ from syncd.demo.store.auth import UNSIGNED
 
 _WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
 _CONDITIONS = frozenset({"if-match", "if-none-match"})
+_ENCRYPTION = "x-amz-server-side-encryption"
 _SUMS = ("x-amz-checksum-", "x-amz-sdk-checksum-algorithm")
 
 
@@ -20,6 +21,7 @@ class Habits:
     `complete_again`: the answer to a Complete that succeeded before (AWS: the same; MinIO: NoSuchUpload). `gone_code`: what
     an upload that is not open is called (RGW: NoSuchKey). `hides_missing`: HEAD and GET of a missing key answer 403 also to
     those who may list. `ignores_checksums`: x-amz-checksum-* is neither checked nor echoed nor promised (RGW).
+    `ignores_encryption`: x-amz-server-side-encryption is passed over.
     `ignores_md5`: nor are Content-MD5 and the signed SHA-256 of the body checked. `ignores_conditions`: If-Match and If-None-Match do not hinder a write.
     """
 
@@ -29,6 +31,7 @@ class Habits:
     ignores_checksums: bool = False
     ignores_md5: bool = False
     ignores_conditions: bool = False
+    ignores_encryption: bool = False
 
     def overlook(self, request: Request, operation: str) -> Request:
         """The request without what this store does not look at; asked after the signature was checked."""
@@ -40,4 +43,6 @@ class Habits:
             headers["x-amz-content-sha256"] = UNSIGNED
         if self.ignores_conditions and operation in _WRITES:
             headers = {name: text for name, text in headers.items() if name not in _CONDITIONS}
+        if self.ignores_encryption:
+            headers = {name: text for name, text in headers.items() if not name.startswith(_ENCRYPTION)}
         return request if headers is request.headers else replace(request, headers=headers)

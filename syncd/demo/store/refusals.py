@@ -21,6 +21,7 @@ STATUS = {
     "InvalidPartOrder": 400,
     "InvalidRange": 416,
     "InvalidRequest": 400,
+    "InvalidStorageClass": 400,
     "InvalidTag": 400,
     "InvalidToken": 400,
     "InvalidURI": 400,
