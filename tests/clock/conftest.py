@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.auth
 import pytest
 import structlog
+from support.signing import sign_by
 
 from .device import Device, Servers
 
@@ -27,16 +26,7 @@ def sts_at(monkeypatch: pytest.MonkeyPatch) -> SignAt:
 
 def sign_at(monkeypatch: pytest.MonkeyPatch) -> SignAt:
     def set_clock(clock: Callable[[], float]) -> None:
-        def moment(*, remove_tzinfo: bool = True) -> datetime:
-            now = datetime.fromtimestamp(clock(), UTC)
-            return now.replace(tzinfo=None) if remove_tzinfo else now
-
-        monkeypatch.setattr(botocore.auth, "get_current_datetime", moment)
-        try:
-            from botocore.crt import auth as crt
-        except ImportError:  # no awscrt: then botocore's own signer is all there is
-            return
-        monkeypatch.setattr(crt, "get_current_datetime", moment)
+        sign_by(monkeypatch, clock)
 
     return set_clock
 
