@@ -73,7 +73,12 @@ def destination_policy(config: Config) -> DestinationPolicy:
         storage_class=config.destination.storage_class,
         encryption=config.destination.server_side_encryption,
         kms_key_id=config.destination.kms_key_id,
+        content_type=_unless_auto(config.destination.content_type),
     )
+
+
+def _unless_auto(word: str) -> str | None:
+    return None if word == "auto" else word
 
 
 def plan_policy(config: Config) -> PlanPolicy:

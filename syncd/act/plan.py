@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from syncd.act import recognize
+from syncd.act.content_type import content_type_of
 from syncd.act.world import DestinationPolicy, World
 from syncd.decide.keys import KeyFacts, ascii_name, key_for, was_encoded
 from syncd.decide.plan import part_size_for
@@ -142,6 +143,7 @@ def target_of(transfer: Transfer, world: World) -> Target:
         algorithm=transfer.algorithm,
         token=transfer.token,
         metadata=metadata,
+        content_type=world.destination.content_type or content_type_of(transfer.path),
         tags=dict(world.destination.tags),
         storage_class=world.destination.storage_class,
         encryption=world.destination.encryption,

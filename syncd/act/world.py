@@ -64,6 +64,7 @@ class DestinationPolicy:
     storage_class: str | None = None
     encryption: str | None = None
     kms_key_id: str | None = None
+    content_type: str | None = None  # None: by the file's suffix
 
     def bucket_for(self, credentials: CredentialSet) -> str | None:
         """The configuration's bucket, else the API's."""

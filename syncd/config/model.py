@@ -17,6 +17,7 @@ from syncd.config.scalars import (
     AbsolutePath,
     ApiUrl,
     BucketName,
+    ContentType,
     DeviceName,
     EndpointUrl,
     Flag,
@@ -119,6 +120,7 @@ class Destination(Section):
     storage_class: StorageClass | None = None
     server_side_encryption: Annotated[Encryption, choice(Encryption)] | None = None
     kms_key_id: KmsKey | None = None
+    content_type: ContentType = "auto"
     metadata: Metadata = Field(default_factory=dict)
     tags: Tags = Field(default_factory=dict)
     checksum: Annotated[Checksum, choice(Checksum)] = "auto"

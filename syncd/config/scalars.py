@@ -358,6 +358,15 @@ kms_key = matching(r"[A-Za-z0-9:/_-]{1,2048}", "a key's id, its ARN, or an alias
 KmsKey = Annotated[str, kms_key]
 
 
+ContentType = Annotated[
+    str,
+    matching(
+        r"auto|[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(; ?[!-~ ]{1,256})?",
+        "auto, or one type such as video/mp4",
+    ),
+]
+
+
 def _text_mapping(value: object) -> object:
     if not isinstance(value, dict):
         raise Unfit(f"{what_is(value)}, expected a mapping such as {{name: text}}")

@@ -35,6 +35,7 @@ def test_a_minimal_file_gets_every_default(read: Read, written: Written) -> None
         "storage_class": None,
         "server_side_encryption": None,
         "kms_key_id": None,
+        "content_type": "auto",
         "metadata": {},
         "tags": {},
         "checksum": "auto",

@@ -25,6 +25,7 @@ TEXT = [
     "destination.endpoint_url",
     "destination.ca_file",
     "destination.storage_class",
+    "destination.content_type",
     "destination.kms_key_id",
     "folders[0].path",
     "folders[0].name",
@@ -128,7 +129,15 @@ def test_a_list_or_mapping_in_place_of_a_value_is_refused(
     [
         *(key for key in MEASURES if key != "upload.max_rate"),  # there it stands for no limit
         *(key for key in CHOICES if key != "destination.server_side_encryption"),  # the bucket's default
-        *(*COUNTS, *FLAGS, *LISTS, *MAPS, "credentials.api.url", "folders[0].key"),
+        *(
+            *COUNTS,
+            *FLAGS,
+            *LISTS,
+            *MAPS,
+            "credentials.api.url",
+            "folders[0].key",
+            "destination.content_type",
+        ),
     ],
 )
 def test_null_is_refused_where_it_would_stand_for_nothing(
@@ -316,6 +325,7 @@ CASES = {
         "file:///x",
     ],
     "destination.storage_class": ['""', '"7"', "STANDARD IA", "-IA"],
+    "destination.content_type": ['""', "video", "video/", "/mp4", "vidéo/mp4", "video/mp4 x", "Auto"],
     "destination.kms_key_id": ['""', '"a key"', "schlüssel"],
     "folders[0].path": ['""', "srv/capture", "~/x", "/srv/../x"],
     "folders[0].name": ['""', "a/b", ".", '".."'],

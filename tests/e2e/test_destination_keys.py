@@ -110,3 +110,13 @@ def test_a_store_that_does_not_encrypt_as_asked_locks_the_destination_and_what_i
     assert device.object("film").description.headers["x-amz-server-side-encryption"] == "AES256"
     assert servers.store.read(f"{device.device}/film") == data
     assert not servers.store.uploads()
+
+
+def test_the_content_type_is_told_by_the_suffix_or_fixed_for_all(daemon: Daemon) -> None:
+    device = daemon()
+    for name, data, kind in (("a.mkv", SMALL, "video/x-matroska"), ("b.mp4", LARGE, "video/mp4")):
+        assert device.sends(name, data).description.headers["Content-Type"] == kind
+    device.write(destination={"content_type": "application/x-lab; run=7"})
+    assert device.reload()
+    for name, data in (("c.mkv", SMALL), ("d.mp4", LARGE)):
+        assert device.sends(name, data).description.headers["Content-Type"] == "application/x-lab; run=7"
