@@ -26,6 +26,8 @@ from syncd.daemon import Daemon
 from syncd.household import Household
 from syncd.model import CredentialSet
 from syncd.ports import Clock
+from syncd.telemetry.notify import Notifier
+from syncd.watchman import Watchman
 
 log = structlog.get_logger()
 
@@ -75,6 +77,19 @@ def build(
 
 
 def _with_daemon(household: Household, reload: Callable[[Household], None]) -> App:
+    notifier = Notifier()
+    watchman = Watchman(
+        clock=household.clock,
+        notifier=notifier,
+        rounds=lambda: daemon.rounds,
+        mend=household.mend,
+        headline=household.headline,
+    )
+
+    def errand() -> None:
+        household.sweep()
+        watchman.look()
+
     daemon = Daemon(
         clerk=household.clerk,
         mailbox=household.mailbox,
@@ -83,7 +98,8 @@ def _with_daemon(household: Household, reload: Callable[[Household], None]) -> A
         pools=(household.files, household.bodies),  # visits end when their bodies have
         by_ourselves=household.hands.let_all_go,
         reload=lambda: reload(household),
-        errand=household.sweep,
+        errand=errand,
+        notifier=notifier,
         starters=(household.start,),
         closers=(household.close,),
     )

@@ -20,6 +20,7 @@ from syncd.clerk import Clerk
 from syncd.errors import Fatal, LedgerDamaged, SyncdError
 from syncd.ports import Clock
 from syncd.signals import SIGNALS, hold_signals
+from syncd.telemetry.notify import Notifier
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class Daemon:
         by_ourselves: Callable[[], None],
         reload: Callable[[], None],
         errand: Callable[[], None],
+        notifier: Notifier,
         starters: tuple[Callable[[], None], ...],
         closers: tuple[Callable[[], None], ...],
     ) -> None:
@@ -70,6 +72,7 @@ class Daemon:
         self._starters = starters
         self._closers = closers
         self._failure: BaseException | None = None
+        self._notifier = notifier
         self._clerk_thread = threading.Thread(target=self._clerk_life, name="clerk", daemon=True)
 
     def run(
@@ -85,6 +88,7 @@ class Daemon:
             for start in self._starters:
                 start()
             self._clerk_thread.start()
+            self._notifier.ready()
             log.info("started", pid=os.getpid())
             self._wait(finished)
         finally:
@@ -100,7 +104,9 @@ class Daemon:
                 log.info("stopping", signal=signal.Signals(caught.si_signo).name)
                 return
             if caught is not None and caught.si_signo == signal.SIGHUP:
+                self._notifier.reloading(self._clock.monotonic())
                 self._reload()
+                self._notifier.ready()
             if not self._clerk_thread.is_alive():
                 return
             self._errand()
@@ -120,6 +126,7 @@ class Daemon:
     # -- the end
 
     def _end(self, before_close: Callable[[], None]) -> None:
+        self._notifier.stopping()
         self.stop.set()
         if self._failure is None:
             self._by_ourselves()

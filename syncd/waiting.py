@@ -20,6 +20,7 @@ from syncd.errors import LedgerAway, LedgerFull, SyncdError
 from syncd.inside.waiting import WaitingForLedger
 from syncd.policies import credential_source, folder_policies
 from syncd.signals import SIGNALS
+from syncd.telemetry.notify import Notifier
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ def until_open(config: Config, build: Callable[[], T], *, patience_s: float | No
 
     Raises LedgerAway or LedgerFull when `patience_s` is over, and whatever else `build` raises.
     """
-    clock = SystemClock()
+    clock, notifier = SystemClock(), Notifier()
     began, since = clock.monotonic(), clock.now()
     while True:
         try:
@@ -43,6 +44,9 @@ def until_open(config: Config, build: Callable[[], T], *, patience_s: float | No
                 raise
             log.error("ledger_away", error=str(trouble), hint=trouble.hint, again_in_s=PAUSE_S)  # noqa: TRY400
             with _said(config, trouble, since):
+                notifier.ready()  # it is up, and does what it can: wait
+                notifier.alive()
+                notifier.status(f"blocked: {trouble}")
                 if _told_to_end(PAUSE_S):
                     return None
 

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "act": WORDS | {"decide"},
     "clerk": WORDS | {"decide", "act"},
     "signals": set(),
-    "daemon": DAEMON,
+    "daemon": DAEMON | {"telemetry"},
+    "watchman": {"ports", "telemetry"},
     # the outside: each knows what is asked of it, and none of its siblings
     "adapters": WORDS,
     # what an operator writes and sees
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     # where everything meets
     "offline": CONFIGURED | {"adapters"},
     "household": CONFIGURED | {"adapters"},
-    "app": CONFIGURED | {"adapters", "household"},
+    "app": CONFIGURED | {"adapters", "household", "watchman"},
     "waiting": CONFIGURED | {"adapters"},
     "cli": CONFIGURED | {"adapters", "once", "offline", "household", "app", "waiting", "demo", "credential_api"},
     "__main__": {"cli"},

@@ -83,6 +83,13 @@ class _Threads:
             self._wanted = threads
         self._jobs.wake()
 
+    def mend(self) -> bool:
+        """Begin threads that have died anew; True if there were any."""
+        dead = not self._closing and not all(thread.is_alive() for thread in self._threads)
+        if dead:
+            self._resize(self._wanted)
+        return dead
+
     def _begin(self, number: int) -> threading.Thread:
         name = f"{self._name}-{number}"
         thread = threading.Thread(target=self._work, args=(number,), name=name, daemon=True)

@@ -113,3 +113,13 @@ def test_buffers_follow_a_new_size_with_the_next_body() -> None:
     pool.resize(2, 20)
     assert [pool.submit(len, flow=0, cost=1).result(10) for _ in range(5)] == [20] * 5
     assert pool.close(10)
+
+
+def test_a_thread_that_died_is_begun_anew() -> None:
+    pool = FileThreads(2, SystemClock())
+    assert not pool.mend()
+    pool._threads[0] = threading.Thread(target=lambda: None)  # one that is dead, as after a fault of ours
+    assert pool.mend()
+    assert not pool.mend()
+    assert pool.submit(lambda: 7).result(10) == 7
+    assert pool.close(10)

@@ -170,6 +170,13 @@ class CredentialKeeper:
         """Whether the thread runs, for supervision."""
         return self._thread is not None and self._thread.is_alive()
 
+    def mend(self) -> bool:
+        """Begin the thread anew if it has died; True if it had."""
+        dead = self._thread is not None and not self._thread.is_alive() and not self._stopping
+        if dead:
+            self.start()
+        return dead
+
     def current(self) -> CredentialSet:
         """The set in use, never by way of the network. Raises LockedOut (`credentials`) while there is none."""
         view = self._view
