@@ -210,6 +210,7 @@ class Household:
             endpoint_url=where.endpoint_url,
             addressing_style=where.addressing_style,
             ca_file=None if where.ca_file is None else str(where.ca_file),
+            expected_bucket_owner=where.expected_bucket_owner,
             connect_timeout=upload.connect_timeout.total_seconds(),
             read_timeout=upload.read_timeout.total_seconds(),
             connections=upload.files + upload.parts + 2,

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from syncd.config.scalars import (
     AbsolutePath,
+    AccountId,
     ApiUrl,
     BucketName,
     ContentType,
@@ -117,6 +118,7 @@ class Destination(Section):
     endpoint_url: EndpointUrl | None = None
     addressing_style: Annotated[AddressingStyle, choice(AddressingStyle)] = "auto"
     ca_file: AbsolutePath | None = None
+    expected_bucket_owner: AccountId | None = None
     storage_class: StorageClass | None = None
     server_side_encryption: Annotated[Encryption, choice(Encryption)] | None = None
     kms_key_id: KmsKey | None = None

@@ -367,6 +367,9 @@ ContentType = Annotated[
 ]
 
 
+AccountId = Annotated[str, matching(r"[0-9]{12}", "the 12 digits of an AWS account, in quotes")]
+
+
 def _text_mapping(value: object) -> object:
     if not isinstance(value, dict):
         raise Unfit(f"{what_is(value)}, expected a mapping such as {{name: text}}")

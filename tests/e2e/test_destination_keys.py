@@ -11,6 +11,7 @@ from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
 from syncd.demo.store import Habits
+from syncd.demo.store.store import ACCOUNT
 
 Daemon = Callable[..., Whole]
 
@@ -120,3 +121,15 @@ def test_the_content_type_is_told_by_the_suffix_or_fixed_for_all(daemon: Daemon)
     assert device.reload()
     for name, data in (("c.mkv", SMALL), ("d.mp4", LARGE)):
         assert device.sends(name, data).description.headers["Content-Type"] == "application/x-lab; run=7"
+
+
+def test_a_bucket_of_another_owner_gets_nothing(daemon: Daemon) -> None:
+    device = daemon(expected_bucket_owner="999999999999")
+    device.drop("small")
+    device.drop("large", LARGE)
+    device.run(lambda: device.closed() == "permission")
+    assert "destination.expected_bucket_owner" in device.hint()
+    assert not any(request.received for request in device.requests())
+    device.write(destination={"expected_bucket_owner": ACCOUNT})
+    assert device.reload()
+    device.run(lambda: device.done("small") and device.done("large"))

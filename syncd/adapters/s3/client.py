@@ -7,6 +7,7 @@ are never followed (botocore recurses without end on a 30x that names no region)
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import ssl
 import threading
@@ -42,6 +43,7 @@ class Settings:
     addressing_style: str = "auto"
     ca_file: str | None = None
     proxy: str | None = None
+    expected_bucket_owner: str | None = None
     connect_timeout: float = 30.0
     read_timeout: float = 120.0
     connections: int = 10
@@ -150,6 +152,9 @@ def _build(settings: Settings, region: str, credentials: Credentials) -> Any:
             code="bucket",
             hint="check destination.endpoint_url and destination.region",
         ) from error
+    if settings.expected_bucket_owner is not None:
+        name_owner = functools.partial(_name_owner, settings.expected_bucket_owner)
+        client.meta.events.register("before-parameter-build.s3", name_owner)
     client.meta.events.register("choose-signer.s3", _own_signer)
     client.meta.events.register("before-call.s3", _never_redirect)
     return client
@@ -199,6 +204,12 @@ def _check_ca_file(ca_file: str | None) -> None:
             code="tls",
             hint="destination.ca_file must be a readable file of PEM certificates",
         ) from error
+
+
+def _name_owner(owner: str, params: dict[str, Any], model: Any, **_: Any) -> None:
+    """In every request that can say so: the bucket must be this account's."""
+    if "ExpectedBucketOwner" in model.input_shape.members:
+        params["ExpectedBucketOwner"] = owner
 
 
 def _own_signer(signature_version: Any, **_: Any) -> str | None:

@@ -53,13 +53,14 @@ class Unsupported(LockedOut):
 class Asked:
     """What a request was about, for messages: `operation` is the port's word for it.
 
-    `also`: what it needed beside the right that the operation itself needs.
+    `also`: what it needed beside the right that the operation itself needs; `owner`: whose the bucket had to be.
     """
 
     operation: str
     bucket: str
     key: str
     also: tuple[str, ...] = ()
+    owner: str | None = None
 
     def __str__(self) -> str:
         return f"{self.operation.replace('_', ' ')} of s3://{self.bucket}/{self.key}"
@@ -169,8 +170,14 @@ def _permission(answer: Answer, asked: Asked) -> SyncdError:
         f"{asked}: {answer}",
         code="permission",
         hint=f"the credentials lack {action} on s3://{asked.bucket}/{asked.key}: look at the role's policy, "
-        "the session policy's prefix and the bucket policy",
+        "the session policy's prefix and the bucket policy" + _or_owner(asked),
     )
+
+
+def _or_owner(asked: Asked) -> str:
+    if asked.owner is None:
+        return ""
+    return f"; or the bucket is not account {asked.owner}'s, as destination.expected_bucket_owner says"
 
 
 _KMS = "destination.kms_key_id"

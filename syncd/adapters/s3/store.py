@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -186,6 +187,7 @@ class S3Store:
             own = cause_in(error, SyncdError)
             if own is not None:  # the body's, wrapped by botocore while it was sent
                 raise own from None
+            asked = replace(asked, owner=self._clients.settings.expected_bucket_owner)
             raise translate(error, asked, region=client.meta.region_name) from error
         return answer
 

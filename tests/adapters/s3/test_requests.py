@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from syncd.adapters.s3.client import Clients, Settings
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.adapters.s3.store import S3Store
 from syncd.errors import (
     Changed,
     LockedOut,
     Refused,
+    SyncdError,
 )
 from syncd.model import Algorithm, Condition, Part
 
-from .conftest import BytesBody, Reply, ScriptedServer, error, target
+from .conftest import BytesBody, FakeCredentials, Reply, ScriptedServer, credential_set, error, target
 from .operations import (
+    ALL,
     BODY,
     COMPLETED,
     CREATED,
@@ -25,6 +29,7 @@ from .operations import (
     PLAIN,
     SUM,
     TARGET,
+    call,
     complete,
     raised,
     xml,
@@ -48,6 +53,30 @@ def test_a_put_carries_sum_condition_token_and_type_and_nothing_that_botocore_co
     assert sent.headers["expect"] == "100-continue"
     for never in ("content-md5", "x-amz-sdk-checksum-algorithm", "x-amz-trailer", "transfer-encoding"):
         assert never not in sent.headers
+
+
+@pytest.mark.parametrize("operation", ALL)
+def test_every_request_names_the_owner_that_the_bucket_must_have(
+    server: ScriptedServer, owned: S3Store, operation: str
+) -> None:
+    server.script(Reply(403, b"<Error><Code>AccessDenied</Code></Error>"))
+    with contextlib.suppress(SyncdError):
+        call(owned, operation, PLAIN, BODY)
+    assert server.seen
+    assert {seen.headers["x-amz-expected-bucket-owner"] for seen in server.seen} == {"111122223333"}
+
+
+def test_a_refusal_may_mean_that_the_bucket_has_another_owner(server: ScriptedServer, owned: S3Store) -> None:
+    server.script(Reply(403, b"<Error><Code>AccessDenied</Code></Error>"))
+    assert "not account 111122223333's" in (raised(owned, "create").hint or "")
+
+
+@pytest.fixture(scope="module")
+def owned(_one_server: ScriptedServer) -> Iterator[S3Store]:
+    settings = Settings(endpoint_url=_one_server.url, expected_bucket_owner="111122223333")
+    store = S3Store(Clients(settings, FakeCredentials([credential_set()])))
+    yield store
+    store.close()
 
 
 def test_md5_goes_as_content_md5_and_none_as_nothing(server: ScriptedServer, store: S3Store) -> None:
