@@ -41,7 +41,9 @@ def plan(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Cha
 
 
 def begin(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Change]:
-    """Commit to sending what was planned before, unless it is found at the store. Raises Changed, Refused."""
+    """Commit to sending what was planned before, unless it is found at the store. Raises Changed, Vanished, Refused."""
+    if world.disk.look(transfer.folder, transfer.path) is None:
+        raise Vanished("there is no regular file at its path")  # while it is `planned`, a scan may end it
     if recognize.may_be_there(transfer, transfer.part_size, world):
         known = recognize.look(transfer, world)
         if known:

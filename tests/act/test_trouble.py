@@ -419,3 +419,22 @@ def test_a_part_larger_than_its_buffer_is_streamed_and_proven(
     house.run()
     assert_arrived_once(store, data)
     house.world.ledger.close()
+
+
+def test_a_file_that_goes_while_its_put_is_in_doubt_comes_to_an_end(house: House, store: FakeStore) -> None:
+    """Found by a seeded schedule: it went to and fro between planned and completing, for ever."""
+    root = Path(house.clerk.folders[0].policy.path.decode())
+    put = store.put
+
+    def lost(*_: object) -> Stored:
+        (root / "film").unlink()
+        raise Doubtful("no answer")
+
+    store.put = lost  # type: ignore[method-assign,assignment]
+    (root / "film").write_bytes(b"12345")
+    house.run(until=lambda: bool(house.states()) and house.row("film").attempts > 0)
+    store.put = put  # type: ignore[method-assign]
+    house.rescan()
+    house.run()
+    assert store.objects == {}
+    assert house.states() == {}
