@@ -39,7 +39,13 @@ from syncd.console.facts import CredentialFacts
 from syncd.console.server import ControlServer
 from syncd.errors import ConfigError, LockedOut, SyncdError
 from syncd.inside import Inside, Live, Scene
-from syncd.policies import credential_source, destination_policy, folder_policies, plan_policy
+from syncd.policies import (
+    credential_source,
+    destination_policy,
+    folder_policies,
+    plan_policy,
+    proxy_secrets,
+)
 from syncd.ports import Clock, Watcher
 
 if TYPE_CHECKING:  # botocore comes in only when the destination is opened
@@ -110,7 +116,8 @@ class Household:
 
     def secrets(self) -> tuple[str, ...]:
         """What no log may show."""
-        return tuple(secret for keeper in self._keepers for secret in keeper.secrets())
+        kept = [secret for keeper in self._keepers for secret in keeper.secrets()]
+        return (*kept, *proxy_secrets(self.config))
 
     # -- another configuration
 
@@ -210,6 +217,7 @@ class Household:
             endpoint_url=where.endpoint_url,
             addressing_style=where.addressing_style,
             ca_file=None if where.ca_file is None else str(where.ca_file),
+            proxy=where.proxy,
             expected_bucket_owner=where.expected_bucket_owner,
             connect_timeout=upload.connect_timeout.total_seconds(),
             read_timeout=upload.read_timeout.total_seconds(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from syncd.act.world import DestinationPolicy, FolderPolicy
 from syncd.config.model import Config, Folder
@@ -86,6 +86,12 @@ def plan_policy(config: Config) -> PlanPolicy:
     return PlanPolicy(
         part_size=config.upload.part_size, multipart_threshold=config.upload.multipart_threshold
     )
+
+
+def proxy_secrets(config: Config) -> tuple[str, ...]:
+    """The password in the proxy's URL, as it stands there and as it is meant."""
+    password = urlsplit(config.destination.proxy or "").password
+    return () if password is None else (password, unquote(password))
 
 
 def credential_source(config: Config) -> str:

@@ -28,6 +28,7 @@ from syncd.config.scalars import (
     Marker,
     Metadata,
     Prefix,
+    ProxyUrl,
     RegionName,
     StorageClass,
     Tags,
@@ -118,6 +119,7 @@ class Destination(Section):
     endpoint_url: EndpointUrl | None = None
     addressing_style: Annotated[AddressingStyle, choice(AddressingStyle)] = "auto"
     ca_file: AbsolutePath | None = None
+    proxy: ProxyUrl | None = None
     expected_bucket_owner: AccountId | None = None
     storage_class: StorageClass | None = None
     server_side_encryption: Annotated[Encryption, choice(Encryption)] | None = None

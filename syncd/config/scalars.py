@@ -323,11 +323,20 @@ def _endpoint_url(value: object) -> str:
     return parts.geturl()
 
 
+def _proxy_url(value: object) -> str:
+    """Of all URLs only this one may hold a password: proxies know no better way."""
+    parts = _split_url(_filled(value), may_hold_a_user=True)
+    if parts.query or parts.path not in {"", "/"}:
+        raise Unfit("has a path or a query, expected only http://HOST:PORT")
+    return parts.geturl()
+
+
+ProxyUrl = Annotated[str, BeforeValidator(_proxy_url)]
 ApiUrl = Annotated[str, BeforeValidator(_api_url)]
 EndpointUrl = Annotated[str, BeforeValidator(_endpoint_url)]
 
 
-def _split_url(text: str) -> SplitResult:
+def _split_url(text: str, *, may_hold_a_user: bool = False) -> SplitResult:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -335,7 +344,7 @@ def _split_url(text: str) -> SplitResult:
         usable = False
     if not usable or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         raise Unfit("is no usable URL, expected https://HOST[:PORT]/...")
-    if parts.username is not None or parts.password is not None:
+    if not may_hold_a_user and (parts.username is not None or parts.password is not None):
         raise Unfit("holds a user name or password, expected a URL without")
     if "#" in text:
         raise Unfit("has a fragment (#...), expected a URL without")

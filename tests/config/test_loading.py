@@ -32,6 +32,7 @@ def test_a_minimal_file_gets_every_default(read: Read, written: Written) -> None
         "endpoint_url": None,
         "addressing_style": "auto",
         "ca_file": None,
+        "proxy": None,
         "expected_bucket_owner": None,
         "storage_class": None,
         "server_side_encryption": None,

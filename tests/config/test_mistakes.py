@@ -24,6 +24,7 @@ TEXT = [
     "destination.region",
     "destination.endpoint_url",
     "destination.ca_file",
+    "destination.proxy",
     "destination.expected_bucket_owner",
     "destination.storage_class",
     "destination.content_type",
@@ -325,6 +326,14 @@ CASES = {
         "https://example.com?x=1",
         "file:///x",
     ],
+    "destination.proxy": [
+        '""',
+        "proxy.example.com:3128",
+        "socks5://proxy.example.com:1080",
+        "http://proxy.example.com/path",
+        "http://proxy.example.com?x=1",
+        "http://u:hunter22@pro xy.example.com",
+    ],
     "destination.expected_bucket_owner": ['""', '"12345678901"', '"1234-5678-9012"', '"1234567890123"'],
     "destination.storage_class": ['""', '"7"', "STANDARD IA", "-IA"],
     "destination.content_type": ['""', "video", "video/", "/mp4", "vidéo/mp4", "video/mp4 x", "Auto"],
@@ -478,7 +487,7 @@ def test_a_file_that_is_no_mapping_says_so(problems: Problems, content: str) -> 
         (r'"\e[2Jx": 1', r"'\x1b[2Jx': unknown key, expected one of"),
         ("x" * 100 + ": 1", "x" * 60 + "...: unknown key"),
         ("log: {levl: info}", "log.levl: unknown key, did you mean level?"),
-        ("destination: {proxy: x}", "destination.proxy: unknown key, expected one of bucket, prefix"),
+        ("destination: {sse: x}", "destination.sse: unknown key, expected one of bucket, prefix"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_name(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import proxy as proxies
 from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
@@ -133,3 +134,21 @@ def test_a_bucket_of_another_owner_gets_nothing(daemon: Daemon) -> None:
     device.write(destination={"expected_bucket_owner": ACCOUNT})
     assert device.reload()
     device.run(lambda: device.done("small") and device.done("large"))
+
+
+def test_the_store_is_reached_through_the_configured_proxy_and_the_credential_api_without(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with proxies.running() as proxy:
+        device = daemon(proxy=f"http://cam:pass%2FCANARY@127.0.0.1:{proxy.port}")
+        device.sends("film", LARGE)
+        through = {line.split()[0] for line in proxy.asked}
+        assert {"HEAD", "POST", "PUT"} <= through
+        assert len(proxy.asked) == len(device.requests())
+        assert {"pass%2FCANARY", "pass/CANARY"} <= set(device.app.household.secrets())
+        device.write()
+        assert device.reload()
+        device.sends("direct")
+        assert len(proxy.asked) < len(device.requests())

@@ -100,7 +100,7 @@ class Clients:
     def __init__(self, settings: Settings, credentials: Credentials, timing: Timing | None = None) -> None:
         """`timing` None: signed by the local clock, whatever the answers say."""
         self.settings = settings
-        self.sign_bodies = _must_sign_bodies(settings.endpoint_url)
+        self.sign_bodies = _must_sign_bodies(settings)
         self._credentials = credentials
         self._timing = timing
         self._lock = threading.Lock()
@@ -175,18 +175,20 @@ def _config(settings: Settings) -> Config:
         "proxies": {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {},
         "s3": {
             "addressing_style": settings.addressing_style,
-            "payload_signing_enabled": _must_sign_bodies(settings.endpoint_url),
+            "payload_signing_enabled": _must_sign_bodies(settings),
             "us_east_1_regional_endpoint": "regional",
         },
     }
     return Config(**options)
 
 
-def _must_sign_bodies(endpoint_url: str | None) -> bool:
-    """Over TLS the sum is enough; over plain http only to this very machine."""
-    url = urlsplit(endpoint_url or "https://")
+def _must_sign_bodies(settings: Settings) -> bool:
+    """Over TLS the sum is enough; over plain http only to this very machine, with nobody in between."""
+    url = urlsplit(settings.endpoint_url or "https://")
     if url.scheme != "http":
         return False
+    if settings.proxy is not None:
+        return True
     try:
         return not ipaddress.ip_address(url.hostname or "").is_loopback
     except ValueError:

@@ -45,12 +45,13 @@ def cause_in(error: BaseException, kind: type[_Kind]) -> _Kind | None:
 def translate_outage(error: Exception, asked: str) -> SyncdError:
     """One of our kinds for an exception of botocore that is no answer; `asked` begins the message."""
     where = _host_and_port(error)
-    if isinstance(error, boto.SSLError):
+    # A proxy with TLS of its own that is not believed comes as one that is not there.
+    if isinstance(error, boto.SSLError) or cause_in(error, ssl.SSLCertVerificationError) is not None:
         return _tls(error, f"{asked}: TLS with {where} failed: {_reason(error)}", where)
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
         return Transient(
             f"{asked}: cannot reach {where}: {_reason(error)}",
-            hint=f"no connection to {where}: the network, the name or the firewall",
+            hint=f"no connection to {where}: {_what_may_be_wrong(error)}",
             unreachable=True,
         )
     if isinstance(error, boto.ReadTimeoutError):
@@ -63,6 +64,12 @@ def translate_outage(error: Exception, asked: str) -> SyncdError:
         return _unsendable(error, asked)
     # Never dropped: whatever this is, it is waited out and shown.
     return LostAnswer(f"{asked}: {type(error).__name__}: {_one_line(str(error))}")
+
+
+def _what_may_be_wrong(error: Exception) -> str:
+    if isinstance(error, boto.ProxyConnectionError):
+        return "is destination.proxy right, is the proxy up, and does it let us through?"
+    return "the network, the name or the firewall"
 
 
 def _tls(error: Exception, message: str, where: str) -> SyncdError:

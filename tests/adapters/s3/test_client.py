@@ -139,12 +139,17 @@ def test_one_client_serves_all_threads(credentials: FakeCredentials) -> None:
 
 
 def test_bodies_are_signed_over_plain_http_to_another_machine_only() -> None:
-    from syncd.adapters.s3.client import _must_sign_bodies
+    from syncd.adapters.s3.client import _must_sign_bodies as must_sign
+
+    def _must_sign_bodies(endpoint_url: str | None, proxy: str | None = None) -> bool:
+        return must_sign(Settings(endpoint_url=endpoint_url, proxy=proxy))
 
     assert not _must_sign_bodies(None)
     assert not _must_sign_bodies("https://store.example")
+    assert not _must_sign_bodies("https://store.example", "http://proxy.example")
     for loopback in ("http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost:9000"):
         assert not _must_sign_bodies(loopback)
+        assert _must_sign_bodies(loopback, "http://proxy.example")
     for far in ("http://store.example", "http://192.0.2.7:9000"):
         assert _must_sign_bodies(far)
 
