@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,12 +117,14 @@ def test_a_store_that_does_not_encrypt_as_asked_locks_the_destination_and_what_i
 
 def test_the_content_type_is_told_by_the_suffix_or_fixed_for_all(daemon: Daemon) -> None:
     device = daemon()
-    for name, data, kind in (("a.mkv", SMALL, "video/x-matroska"), ("b.mp4", LARGE, "video/mp4")):
-        assert device.sends(name, data).description.headers["Content-Type"] == kind
+    device.drop("a.mkv")
+    assert device.sends("b.mp4", LARGE).description.headers["Content-Type"] == "video/mp4"
+    assert device.object("a.mkv").description.headers["Content-Type"] == "video/x-matroska"
     device.write(destination={"content_type": "application/x-lab; run=7"})
     assert device.reload()
-    for name, data in (("c.mkv", SMALL), ("d.mp4", LARGE)):
-        assert device.sends(name, data).description.headers["Content-Type"] == "application/x-lab; run=7"
+    device.drop("c.mkv")
+    assert device.sends("d.mp4", LARGE).description.headers["Content-Type"] == "application/x-lab; run=7"
+    assert device.object("c.mkv").description.headers["Content-Type"] == "application/x-lab; run=7"
 
 
 def test_a_bucket_of_another_owner_gets_nothing(daemon: Daemon) -> None:
@@ -152,3 +155,32 @@ def test_the_store_is_reached_through_the_configured_proxy_and_the_credential_ap
         assert device.reload()
         device.sends("direct")
         assert len(proxy.asked) < len(device.requests())
+
+
+@pytest.mark.parametrize(
+    ("style", "host", "asked"),
+    [
+        ("virtual", "localhost", "captures.localhost"),
+        ("auto", "localhost", "localhost"),
+        ("path", "localhost", "localhost"),
+    ],
+)
+def test_the_bucket_stands_in_the_host_name_or_in_the_path(
+    daemon: Daemon, servers: Servers, monkeypatch: pytest.MonkeyPatch, style: str, host: str, asked: str
+) -> None:
+    names = set()
+    resolve = socket.getaddrinfo
+
+    def resolved(name: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if port == servers.store.port:
+            names.add(name)
+        return resolve("127.0.0.1", port, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    url = f"http://{host}:{servers.store.port}"
+    device = daemon(endpoint_url=url, addressing_style=style)
+    device.drop("small")
+    assert device.sends("ein film ä+&=", LARGE).size == len(LARGE)
+    assert device.done("small")
+    assert asked in names
+    assert names <= {asked, "127.0.0.1"}  # the credential API asks its STS there

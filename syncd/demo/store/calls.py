@@ -16,6 +16,7 @@ from syncd.demo.store.objects import Bucket
 from syncd.demo.store.refusals import S3Error, not_implemented
 
 MAX_KEY_BYTES = 1024
+_VIRTUAL = ".localhost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +150,19 @@ class Call:
         return self.principal.may(action, resource(self.bucket.name, key or ""))
 
 
+def _split_place(request: Request) -> tuple[str, str]:
+    """Bucket and key as they stand there: the bucket before `.localhost` in the host's name, or first in the path."""
+    host = request.headers.get("host", "").partition(":")[0]
+    path = request.path.removeprefix("/")
+    if host.endswith(_VIRTUAL):
+        return host.removesuffix(_VIRTUAL), path
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
 def read_target(request: Request) -> Target:
-    """Which bucket and key a path-style request means. Raises S3Error InvalidURI, KeyTooLongError."""
-    bucket, _, key = request.path.removeprefix("/").partition("/")
+    """Which bucket and key a request means, in the path's style or in the host's. Raises S3Error InvalidURI, KeyTooLongError."""
+    bucket, key = _split_place(request)
     try:
         decoded = unquote_to_bytes(key).decode()
         query = [item.partition("=")[::2] for item in request.query.split("&") if item]

@@ -134,3 +134,21 @@ def test_a_proxy_that_is_not_there_is_unreachable(make_store: MakeStore) -> None
     assert fault.unreachable
     assert "127.0.0.1:9" in str(fault)
     assert "CANARY" not in f"{fault} {fault.hint} {fault!r}"
+
+
+@pytest.mark.parametrize(
+    ("style", "host"),
+    [
+        ("auto", "captures.s3.us-east-1.amazonaws.com"),
+        ("virtual", "captures.s3.us-east-1.amazonaws.com"),
+        ("path", "s3.us-east-1.amazonaws.com"),
+    ],
+)
+def test_where_the_bucket_stands_at_aws_is_what_addressing_style_says(
+    proxy: Proxy, make_store: MakeStore, style: str, host: str
+) -> None:
+    proxy.refuse = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+    raised(
+        make_store(endpoint_url=None, addressing_style=style, proxy=f"http://localhost:{proxy.port}"), "head"
+    )
+    assert {line.split()[1] for line in proxy.asked} == {f"{host}:443"}
