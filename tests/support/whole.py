@@ -117,6 +117,13 @@ class Whole:
         self.run(lambda: self.done(name))
         return self.object(name)
 
+    def sends_all(self, files: dict[str, bytes]) -> list[ObjectRecord]:
+        """The same for several, at once."""
+        for name, data in files.items():
+            self.drop(name, data)
+        self.run(lambda: all(map(self.done, files)))
+        return [self.object(name) for name in files]
+
     def run(self, until: Callable[[], bool], seconds: float = 20.0) -> None:
         """The clerk's rounds until the condition holds."""
         end = time.monotonic() + seconds
