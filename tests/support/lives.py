@@ -32,7 +32,7 @@ EFFECTS = {
     *("put", "create", "upload_part", "list_parts", "complete", "abort", "head", "list_uploads"),
     *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
     *("forget_waits", "first_scan_ended", "condemn", "open", "put_away", "bring_back"),
-    "bring_forward",
+    *("bring_forward", "prune", "set_pause"),
 }
 """Every call that changes something outside, or whose answer may be lost on the way: where a life may end."""
 
