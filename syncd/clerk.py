@@ -28,9 +28,10 @@ from syncd.act.step import Report, visit
 from syncd.act.strikes import strike
 from syncd.act.world import World
 from syncd.decide.order import choose, is_bulky
+from syncd.decide.pause import holds, rebased
 from syncd.decide.retry import ALONE_FROM, STRIKES_AT_MOST
 from syncd.errors import LedgerDamaged, LedgerFull, SyncdError
-from syncd.model import Amend, Columns, State, Transfer
+from syncd.model import Amend, Columns, Pause, State, Transfer
 from syncd.ports import Hands, Watcher
 
 log = structlog.get_logger()
@@ -39,6 +40,9 @@ IDLE_S = 5.0
 LOOKS_A_TICK = 500
 JANITOR_S = 5.0
 NOT_WANTED_S = 1800.0
+PRUNE_S = 3600.0
+PRUNE_PAUSE_S = 60.0
+PRUNED_AT_ONCE = 500
 CLOCK_FELL_S = 1.0
 EVER = 1e12
 """A time by which everything is due."""
@@ -83,6 +87,8 @@ class Clerk:
         self._hands = hands
         self._alone: int | None = None
         self._held_back = False
+        self._pause_lock = threading.Lock()
+        self._scan_all = False
         self._lock = threading.Lock()  # guards _busy, _reports, _failure: workers report here
         self._busy: set[int] = set()
         self._large: set[int] = set()
@@ -96,6 +102,7 @@ class Clerk:
         self._fresh = True
         self._began = world.clock.now() - world.clock.boottime()
         self._janitor_at = 0.0
+        self._prune_at = world.clock.monotonic() + PRUNE_PAUSE_S
         self._janitor_busy = False
         self.looks = Looks()
         self._watcher = watcher
@@ -165,6 +172,29 @@ class Clerk:
         """The ledger turned out to be damaged: the next start sets it aside."""
         self._world.ledger.condemn(str(damaged))
 
+    # -- what a person wants
+
+    def pause(self, pause: Pause | None) -> None:
+        """Nothing goes on from this moment on, until the pause ends; None: it ends now. Any thread."""
+        with self._pause_lock:
+            self._world.ledger.set_pause(pause)
+            self._obey(pause)
+        self._mailbox.wake()
+
+    def _obey(self, pause: Pause | None) -> None:
+        held = holds(pause, self._world.clock.now())
+        if held and not self._world.paused.is_set():
+            self._world.paused.set()
+            log.info("paused", until=pause.until if pause else None)
+        elif not held and self._world.paused.is_set():
+            self._world.paused.clear()
+            log.info("resumed")
+
+    def rescan(self) -> None:
+        """Scan every folder now. Any thread."""
+        self._scan_all = True
+        self._mailbox.wake()
+
     def reading_again(self) -> int:
         """How many verified files wait to be compared with what was uploaded."""
         return len(self._read_again) + (self._reading is not None)
@@ -197,6 +227,7 @@ class Clerk:
             self._fresh = False
         self._take_changes()
         self._follow_the_clock()
+        self._follow_the_pause()
         self._read_mail()  # first of all: it takes the knock away, and what comes later knocks again
         self._hear_reports()
         self._tend_watcher()
@@ -205,6 +236,7 @@ class Clerk:
         looked = settle_due(self._world, self.looks, LOOKS_A_TICK)
         handed = self._hand_out()
         self._send_janitor()
+        self._prune()
         return 0.0 if looked or handed else self._seconds_to_next()
 
     def _follow_the_clock(self) -> None:
@@ -215,6 +247,16 @@ class Clerk:
         if fall > CLOCK_FELL_S:
             log.warning("clock_set_back", seconds=round(fall))
             self._world.ledger.bring_forward(fall)
+
+    def _follow_the_pause(self) -> None:
+        """It ends by itself; one that was asked for under another clock lasts as long as it was meant to."""
+        with self._pause_lock:
+            ledger, now = self._world.ledger, self._world.clock.now()
+            pause = ledger.pause()
+            meant = rebased(pause, now) if pause is not None and holds(pause, now) else None
+            if meant != pause:
+                ledger.set_pause(meant)
+            self._obey(meant)
 
     def _raise_failure(self) -> None:
         with self._lock:
@@ -231,6 +273,10 @@ class Clerk:
                 self._mailbox.path(root, path)
 
     def _read_mail(self) -> None:
+        if self._scan_all:
+            self._scan_all, self._tend_at = False, 0.0
+            for desk in self.folders:
+                desk.scan_now()
         letters = self._mailbox.empty()
         for root, why in letters.scans.items():
             if root in self._desks:
@@ -258,7 +304,7 @@ class Clerk:
     # -- handing out
 
     def _hand_out(self) -> bool:
-        if self._world.stop.is_set() or self._is_full():
+        if self._world.halted() or self._is_full():
             return False
         self._hand_out_reading()
         room = self._gate.room(self._slots * 2 - len(self.busy()))
@@ -396,7 +442,7 @@ class Clerk:
     def _send_janitor(self) -> None:
         now = self._world.clock.monotonic()
         idle = now >= self._janitor_at and not self._janitor_busy and self._gate.room(1) > 0
-        if not idle or self._world.stop.is_set():
+        if not idle or self._world.halted():
             return
         self._janitor_at = now + JANITOR_S
         if self._world.ledger.aborts(self._world.clock.now(), 1):
@@ -417,6 +463,15 @@ class Clerk:
             self._janitor_busy = False
             self._mailbox.wake()
 
+    def _prune(self) -> None:
+        """Old stories go, a few at a time."""
+        now = self._world.clock.monotonic()
+        if now < self._prune_at:
+            return
+        before = self._world.clock.now() - self._world.retention_s
+        more = self._world.ledger.prune(before, PRUNED_AT_ONCE) >= PRUNED_AT_ONCE
+        self._prune_at = now + (PRUNE_PAUSE_S if more else PRUNE_S)
+
     # -- when to look again
 
     def _seconds_to_next(self) -> float:
@@ -426,7 +481,7 @@ class Clerk:
         look_at = self.looks.next_at()
         if look_at is not None:
             times.append(look_at - now)
-        if len(self.busy()) < self._slots * 2 and not self._gate.probing() and not self._held_back:
+        if self._takes_more():
             due = self._world.ledger.next_due(
                 wall,
                 bulky=None if self._large_room() else False,
@@ -435,3 +490,8 @@ class Clerk:
             )
             times.extend([] if due is None else [max(due - wall, self._gate.seconds_to_probe())])
         return min(max(min(times), 0.0), IDLE_S)
+
+    def _takes_more(self) -> bool:
+        """Whether what is due could be taken up. A pause that is to end is looked at in every round."""
+        crowded = len(self.busy()) >= self._slots * 2
+        return not (crowded or self._gate.probing() or self._held_back or self._world.paused.is_set())

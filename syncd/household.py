@@ -71,6 +71,7 @@ class Household:
     def __init__(self, config: Config, clock: Clock, ledger: SqliteLedger) -> None:
         self.config, self.clock, self.ledger = config, clock, ledger
         self.mailbox, self.stop, self.pulse = Mailbox(), threading.Event(), Pulse(clock)
+        self._paused = threading.Event()
         self.gate = Gate(clock, random.random)
         self.hands = HandsFile(Path(f"{config.state}.inhand"), clock)
         self.bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
@@ -262,7 +263,9 @@ class Household:
             source=credential_source(self.config),
             folders=self.world.folders,
             destination=self.world.destination,
+            paused=self._paused,
             ledger=self.ledger,
+            retention_s=config.retention.total_seconds(),
             disk=self.world.disk,
             clock=self.clock,
             sight=machine,

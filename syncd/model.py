@@ -364,6 +364,14 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person wants nothing to be sent, since then and until then; `until` None: until they say otherwise."""
+
+    since: float
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Files by state (parked ones only in `parked`), and the bytes of those that are pending."""
 

@@ -34,8 +34,14 @@ def look_in(config: Config) -> Iterator[Inside]:
 
 
 @contextmanager
-def take_over(config: Config) -> Iterator[Inside]:
-    """Retry without a daemon: takes its lock meanwhile. Raises LedgerHeld, LedgerFailure."""
+def take_over(config: Config, *, need_ledger: bool = False) -> Iterator[Inside]:
+    """To change something without a daemon: takes its lock meanwhile. Raises LedgerHeld, LedgerFailure.
+
+    `need_ledger`: raises SyncdError where there is none yet, for what is written would be lost.
+    """
+    if need_ledger and not _is_there(Path(config.state)):
+        hint = "the first start makes it: a ledger that somebody else made might not be syncd's to open"
+        raise SyncdError(f"syncd is not running and has no ledger yet: {config.state}", hint=hint)
     with _opened(config, open_ledger) as ledger:
         yield Inside(scene(config, ledger))
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from syncd.act.gate import Closed
 from syncd.act.world import FolderPolicy
 from syncd.decide.dispose import waits_for_age
+from syncd.decide.pause import RESUME
 from syncd.decide.states import ENDED
 from syncd.model import State, Transfer
 from syncd.ports import Clock, Ledger
@@ -330,6 +331,8 @@ class OnceRun:
             return desk.reason or "its folder is not there"
         if row.state is State.DISCOVERED:
             return row.hint or "it may still change"
+        if self._ledger.pause() is not None:
+            return f"syncd is paused by hand ({RESUME})"
         closed = self._gate.closed()
         if closed is not None:
             return _with_hint(f"the destination takes nothing: {closed.text}", closed.hint)

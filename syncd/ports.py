@@ -22,6 +22,7 @@ from syncd.model import (
     Fingerprint,
     HistoryEntry,
     Part,
+    Pause,
     RemoteObject,
     RootIdentity,
     Standing,
@@ -360,6 +361,13 @@ class Ledger(Protocol):
         """What was put off without having failed is due again: the configuration may have changed."""
         ...
 
+    def prune(self, before: float, limit: int) -> int:
+        """Forget what ended before that time: rows of files that are gone, and lines of history but the last of a row.
+
+        At most about `limit` of each; how many went. A row stays as long as its file is at its path.
+        """
+        ...
+
     def bring_forward(self, seconds: float) -> None:
         """The clock was set back by so much: whatever waits for a time to come waits that much less."""
         ...
@@ -449,6 +457,14 @@ class Ledger(Protocol):
 
     def first_scan_ended(self, folder: bytes) -> None:
         """A scan of the folder came to its end; only the first time matters."""
+        ...
+
+    def pause(self) -> Pause | None:
+        """What a person wants of us: that nothing is sent for a while. It may be over."""
+        ...
+
+    def set_pause(self, pause: Pause | None) -> None:
+        """From now on that is so; None: go on."""
         ...
 
     def checksum_ignored(self, destination: str) -> bool:

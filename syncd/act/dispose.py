@@ -108,7 +108,7 @@ def _put_away(transfer: Transfer, policy: DisposalPolicy, world: World, *, ask: 
         to=policy.move_to,
         ask=ask,
         rested=transfer.hint == RESTING,
-        go_on=lambda: not world.stop.is_set(),
+        go_on=lambda: not world.halted(),
     )
     match fate:
         case Fate.ASIDE:

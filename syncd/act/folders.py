@@ -146,6 +146,10 @@ class FolderDesk:
             log.debug("scan_soon", folder=self.policy.path, why=why)
             self._scan_due = soon
 
+    def scan_now(self) -> None:
+        """A person wants it: no pause. What is under way goes on, and another scan follows."""
+        self._scan_due = self._world.clock.monotonic()
+
     def work(self) -> Findings:
         """The next bit of a scan, if one is due or under way."""
         if self.identity is None:

@@ -15,7 +15,7 @@ def abort_due(world: World, limit: int = 20) -> int:
     """Abort the uploads that are due, and say how many are gone; one that stays waits. Harmless to repeat."""
     gone = 0
     for upload in world.ledger.aborts(world.clock.now(), limit):
-        if world.stop.is_set():
+        if world.halted():
             break
         try:
             world.store.abort(upload.bucket, upload.key, upload.upload_id)

@@ -75,7 +75,7 @@ def _same_bytes(transfer: Transfer, now: Fingerprint, world: World, file: OpenFi
 
 
 class Stopping(Stale):
-    """The daemon is stopping: this is left for the next start."""
+    """The daemon is stopping, or paused: this is left for the next start, or until it goes on."""
 
 
 def whole_of_file(
@@ -85,8 +85,8 @@ def whole_of_file(
     block = memoryview(bytearray(BLOCK))
     parts: list[tuple[str, int]] = []
     for span in spans(size, part_size):
-        if world.stop.is_set():
-            raise Stopping("the daemon is stopping")
+        if world.halted():
+            raise Stopping("the daemon is stopping, or paused")
         parts.append((sum_of_span(file, span, block, algorithm, world.sums), span.size))
     return world.sums.whole(algorithm, parts, multipart=part_size is not None)
 

@@ -102,8 +102,9 @@ def visit(identity: int, world: World) -> Report:
         except SyncdError as error:
             return _give_way(identity, world, error)
         else:
-            local = begun is not None and begun.state is State.VERIFIED  # the destination was not asked
-            return Report(identity, Ending.TROUBLED if local else Ending.REACHED)
+            local = begun is not None and begun.state is State.VERIFIED
+            not_asked = local or world.halted()  # the destination, or perhaps not
+            return Report(identity, Ending.TROUBLED if not_asked else Ending.REACHED)
     return _postpone(identity, world, Transient(f"it did not come to rest: {doubt}"))
 
 
@@ -135,7 +136,7 @@ def _doubt_after(transfer: Transfer, moved: Transfer | None, doubt: Stale | None
 def _wanted(transfer: Transfer, world: World) -> bool:
     going = transfer.state in ACTS and transfer.parked_reason is None
     put_off = transfer.state is State.VERIFIED and transfer.not_before > world.clock.now()
-    return going and not put_off and not world.stop.is_set()
+    return going and not put_off and not world.halted()
 
 
 def _advance(transfer: Transfer, world: World, doubt: Stale | None) -> Transfer | None:

@@ -207,8 +207,8 @@ class _PartJob:
     def __call__(self, buffer: memoryview) -> None:
         """Runs in the body pool."""
         world, span = self._world, self._span
-        if world.stop.is_set():
-            raise Stopping("the daemon is stopping")
+        if world.halted():
+            raise Stopping("the daemon is stopping, or paused")
         body = body_for(self._file, span, buffer, self._target.algorithm, world.sums)
         _check_same(self._transfer, self._file)
         try:

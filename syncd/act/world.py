@@ -98,8 +98,14 @@ class World:
     token: Callable[[], str]
     chance: Callable[[], float]
     stop: threading.Event
+    paused: threading.Event = field(default_factory=threading.Event)
     strangers: Strangers = field(default_factory=Strangers)
     server_time: ServerTime | None = None
+    retention_s: float = 90 * 86400.0
+
+    def halted(self) -> bool:
+        """Whether nothing may be begun: the process is to stop, or a person has paused it."""
+        return self.stop.is_set() or self.paused.is_set()
 
     def true_time(self) -> float:
         """Seconds since the epoch by the servers' clock, once one has told the time: for what is compared with theirs."""

@@ -41,6 +41,24 @@ def ask(config: Config, question: Callable[[View], Answer]) -> tuple[bool, Answe
             return False, question(inside)
 
 
+def step_in(
+    config: Config, wish: Callable[[View], Answer], *, need_ledger: bool = False
+) -> tuple[bool, Answer]:
+    """The same for a wish that changes something: without a daemon its lock is taken meanwhile.
+
+    `need_ledger`: there must be one already. Raises LedgerHeld, SyncdError.
+    """
+    from syncd.console.client import Client, NotRunning  # noqa: PLC0415
+
+    try:
+        return True, wish(Client(config.socket))
+    except NotRunning:
+        from syncd.offline import take_over  # noqa: PLC0415
+
+        with take_over(config, need_ledger=need_ledger) as inside:
+            return False, wish(inside)
+
+
 def absolute(path: str) -> bytes:
     """The path from the root, byte for byte. Wrong usage where it is empty; SyncdError in a directory that is gone."""
     if not path:

@@ -16,6 +16,9 @@ VERBS: Final = {
     "files": "List the files that syncd knows, and how far each one is.",
     "explain": "Tell where one file stands and what it waits for.",
     "retry": "Take up files again that were set aside.",
+    "pause": "Send nothing until resume, or for a while.",
+    "resume": "End a pause.",
+    "rescan": "Scan every folder now.",
     "creds": "Ask the credential API and show what it answers.",
     "demo": "See it all work on this machine: a local store, a recording, an upload.",
 }

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from syncd.cli.asking import absolute, configured
+from syncd.cli.asking import absolute, configured, step_in
 from syncd.cli.options import config_option
 from syncd.cli.words import plain
-
-if TYPE_CHECKING:
-    from syncd.config import Config
 
 
 @click.command("retry")
@@ -32,24 +29,12 @@ def command(config_file: Path, paths: tuple[str, ...], everything: bool, as_json
     if everything == bool(paths):
         raise click.UsageError("give one PATH or more, or --all")
     where = None if everything else [absolute(path) for path in paths]
-    document = _retry(configured(config_file), where)
+    _, document = step_in(configured(config_file), lambda view: view.retry(where))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
         _show(document)
     return 1 if document["left"] and not everything else 0
-
-
-def _retry(config: Config, paths: list[bytes] | None) -> dict[str, Any]:
-    from syncd.console.client import Client, NotRunning  # noqa: PLC0415 - keeps `--help` free of it
-
-    try:
-        return Client(config.socket).retry(paths)
-    except NotRunning:
-        from syncd.offline import take_over  # noqa: PLC0415
-
-        with take_over(config) as inside:
-            return inside.retry(paths)
 
 
 def _show(document: dict[str, Any]) -> None:

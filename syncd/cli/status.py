@@ -17,7 +17,14 @@ from syncd.cli.words import bytes_text, plain, span_text
 
 Document = dict[str, Any]
 
-_COLOURS = {"idle": "green", "working": "green", "waiting": "yellow", "blocked": "red", "stopped": "red"}
+_COLOURS = {
+    "idle": "green",
+    "working": "green",
+    "waiting": "yellow",
+    "paused": "yellow",
+    "blocked": "red",
+    "stopped": "red",
+}
 _ASIDE = {"parked", "checksum_ignored", "reading_again", "ledger_begun_anew", "clock", "watch_degraded"}
 """Reasons that are worth knowing but do not keep anything waiting."""
 
@@ -63,6 +70,8 @@ def headline(document: Document) -> str:
     device, state = document["device"], document["state"]
     if state == "stopped":
         return f"syncd on {device} is not running: {_pending(document)}."
+    if state == "paused":
+        return f"syncd on {device} is {_reason(document)}: {_pending(document)}."
     if state in {"waiting", "blocked"}:
         return f"syncd on {device} is {state}: {_reason(document)}."
     if state == "working":

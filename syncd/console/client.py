@@ -58,6 +58,18 @@ class Client:
         state = "" if standing is None else f"&state={standing}"
         return self._ask("GET", f"/files?after={after}{state}")
 
+    def pause(self, seconds: float | None) -> dict[str, Any]:
+        """Nothing is sent for so long; None: until resumed."""
+        return self._ask("POST", "/pause", json.dumps({"seconds": seconds}).encode("ascii"))
+
+    def resume(self) -> dict[str, Any]:
+        """It goes on."""
+        return self._ask("POST", "/resume", b"")
+
+    def rescan(self) -> dict[str, Any]:
+        """Every folder is scanned now."""
+        return self._ask("POST", "/rescan", b"")
+
     def retry(self, paths: Sequence[bytes] | None) -> dict[str, Any]:
         """Another chance for these absolute paths; None: for all."""
         if paths is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from syncd.model import Counts, Totals
+from syncd.model import Counts, Pause, Totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,7 @@ class StatusFacts:
     settling_since: float | None = None
     next_try_at: float | None = None
     ledger_full: str | None = None
+    paused: Pause | None = None
     checksum_ignored: bool = False
     reading_again: int = 0
     transfers_total: int = 0

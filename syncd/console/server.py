@@ -1,7 +1,7 @@
 """The control socket: HTTP/JSON over a Unix socket, for the owner and the group only.
 
 `GET /status`, `GET /explain?path=...` (percent-encoded bytes), `GET /files?state=...&after=...` page by page, `POST /retry`
-with {"paths": [...]} or {"all": true}. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
+with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
 `CONNECTIONS` the oldest gives way. A failing answer is a 500 and costs the daemon nothing.
 """
 
@@ -31,6 +31,7 @@ CONNECTIONS = 16
 SILENCE_S = 10.0
 LARGEST_BODY = 1 << 20
 LONGEST_PATH = 4096
+LONGEST_PAUSE_S = 36_500 * 86_400
 
 Answer = tuple[HTTPStatus, dict[str, Any]]
 
@@ -48,6 +49,18 @@ class View(Protocol):
 
     def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
         """A page of the files that stand so, with ids above `after`."""
+        ...
+
+    def pause(self, seconds: float | None) -> dict[str, Any]:
+        """Nothing is sent for so long; None: until resumed."""
+        ...
+
+    def resume(self) -> dict[str, Any]:
+        """It goes on."""
+        ...
+
+    def rescan(self) -> dict[str, Any]:
+        """Every folder is scanned now."""
         ...
 
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
@@ -74,6 +87,7 @@ class ControlServer:
         self.view = view
         self._path = path
         self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
         self._identity: tuple[int, int] | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # guards _open
@@ -84,7 +98,7 @@ class ControlServer:
         self._listener = listen(self._path)
         status = self._path.stat()
         self._identity = status.st_dev, status.st_ino
-        threading.Thread(target=self._accept, args=(self._listener,), name="console", daemon=True).start()
+        self._begin(self._listener)
         log.debug("console_listens", socket=str(self._path))
 
     def stop(self) -> None:
@@ -213,6 +227,12 @@ class _Handler(BaseHTTPRequestHandler):
             raise BadRequest(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length")
         if int(length[:20]) > LARGEST_BODY:
             raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {LARGEST_BODY} bytes")
+            case "POST", "/pause":
+                return HTTPStatus.OK, self._view.pause(_seconds_of(self._body()))
+            case "POST", "/resume":
+                return HTTPStatus.OK, self._view.resume()
+            case "POST", "/rescan":
+                return HTTPStatus.OK, self._view.rescan()
         try:
             return self.rfile.read(int(length))
         except OSError as silence:
@@ -258,7 +278,7 @@ def _page_of(query: str) -> tuple[Standing | None, int]:
     return standing, int(after)
 
 
-def _paths_of(body: bytes) -> list[bytes] | None:
+def _document_of(body: bytes, expected: str) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -269,7 +289,25 @@ def _paths_of(body: bytes) -> list[bytes] | None:
     if everything is True and not paths:
         return None
     if everything or not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise BadRequest(HTTPStatus.BAD_REQUEST, 'expected {"paths": [...]} or {"all": true}')
+        raise BadRequest(HTTPStatus.BAD_REQUEST, f"expected {expected}")
+    return document
+
+
+def _seconds_of(body: bytes) -> float | None:
+    seconds = _document_of(body, '{"seconds": 7200} or {"seconds": null}').get("seconds")
+    if seconds is None:
+        return None
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 < seconds <= LONGEST_PAUSE_S
+    ):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "a pause lasts more than 0 seconds and at most 100 years")
+    return float(seconds)
+
+
+def _paths_of(body: bytes) -> list[bytes] | None:
+    document = _document_of(body, '{"paths": [...]} or {"all": true}')
     return [_checked(_bytes_of(path)) for path in paths]
 
 

@@ -3,6 +3,7 @@
 The state is one word for the whole daemon, the first of these that holds:
 
 - `stopped`: no daemon runs.
+- `paused`: a person wanted it so, whatever else there is.
 - `blocked`: nothing can be sent before something outside is mended: the ledger cannot be opened or its disk is full, the
   destination locks us out, or files are pending and there are no credentials (refused, or none although they were asked
   for), or every folder is blocked.
@@ -11,8 +12,6 @@ The state is one word for the whole daemon, the first of these that holds:
 - `waiting`: files are pending, but none is due: they settle, or their next try is to come; or a folder is blocked or
   not to be seen whole.
 - `idle`: nothing is pending; parked files may be there.
-
-`paused` is kept for the day when a person can pause it.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.console.facts import CredentialFacts, FolderFacts, StatusFacts, TransferFacts
+from syncd.decide.pause import RESUME, told
 from syncd.decide.words import span
 from syncd.model import State
 
@@ -125,6 +125,8 @@ def state_of(facts: StatusFacts) -> str:
     """See the head of this page."""
     if not facts.running:
         return "stopped"
+    if facts.paused is not None:
+        return "paused"
     if _blocked(facts):
         return "blocked"
     if facts.closed is not None:
@@ -164,6 +166,7 @@ def reasons_of(facts: StatusFacts) -> list[Reason]:
     """What a person should know, the weightiest first."""
     found: list[Reason | None] = [
         _not_running(facts),
+        _paused(facts),
         _ledger_full(facts),
         _closed(facts),
         _credential_trouble(facts),
@@ -191,6 +194,11 @@ def _files(count: int) -> str:
 def _not_running(facts: StatusFacts) -> Reason | None:
     hint = "start it: systemctl start syncd, or syncd run"
     return None if facts.running else _reason("not_running", "syncd is not running", hint)
+
+
+def _paused(facts: StatusFacts) -> Reason | None:
+    pause = facts.paused
+    return None if pause is None else _reason("paused", told(pause), RESUME, pause.since)
 
 
 def _ledger_full(facts: StatusFacts) -> Reason | None:

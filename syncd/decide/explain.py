@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from syncd.decide import words
 from syncd.decide.compare import Verdict, compare
+from syncd.decide.pause import RESUME
 from syncd.decide.plan import part_count
 from syncd.decide.retry import FAR_FUTURE_S
 from syncd.decide.settle import Look, LookAgain, Missing, SettlePolicy, judge, marker_path
@@ -54,7 +55,8 @@ class ExplainFacts:
 
     `folder` None: outside. `inside` empty: the path is the folder itself. `since_first_s`: how long this process has
     seen the fingerprint; None if it has not looked yet. `ahead`: due files before this one, None if it was not
-    counted. `why`: the last line of its history. `closed`: why the destination takes nothing now, and the hint.
+    counted. `why`: the last line of its history. `closed`: why the destination takes nothing now, and the hint. `paused`:
+    how a person paused syncd.
     """
 
     now: float
@@ -75,6 +77,7 @@ class ExplainFacts:
     ahead: int | None = None
     ahead_at_most: int = 1000
     closed: tuple[str, str | None] | None = None
+    paused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +329,8 @@ def _holdup(row: Transfer, facts: ExplainFacts) -> tuple[str, str | None]:
         return "syncd is not running", _START
     if facts.folder is None and row.state in _NOT_BEGUN:
         return "its folder is no longer watched", "put the folder back into the configuration"
+    if facts.paused is not None:
+        return f"syncd is {facts.paused}", RESUME
     if facts.folder is not None and facts.folder.trouble is not None:
         return f"its folder {facts.folder.name} waits: {facts.folder.trouble}", facts.folder.hint
     if facts.closed is not None:

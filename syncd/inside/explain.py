@@ -10,6 +10,7 @@ from syncd.act.world import FolderPolicy
 from syncd.console.status import moment
 from syncd.decide import explain as rules
 from syncd.decide.explain import ExplainFacts, Explanation, FolderFacts, Kind
+from syncd.decide.pause import told
 from syncd.decide.retry import FAR_FUTURE_S
 from syncd.decide.settle import marker_path
 from syncd.decide.states import LIVE
@@ -63,6 +64,7 @@ def _facts(
         folder, look = _missed(folder, look, live.desk(row.folder) if live else None)
     sent, parts_done = how_far(row, scene) if row else (0, 0)
     closed = live.gate.closed() if live else None
+    pause = scene.pause()
     return ExplainFacts(
         now=now,
         running=live is not None,
@@ -82,6 +84,7 @@ def _facts(
         ahead=_ahead(row, scene) if row and live and not in_hand and closed is None else None,
         ahead_at_most=AHEAD_AT_MOST,
         closed=(closed.text, closed.hint) if closed else None,
+        paused=told(pause) if pause else None,
     )
 
 

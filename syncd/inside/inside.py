@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syncd.console.status import status_document
+from syncd.inside import steer
 from syncd.inside.explain import explain_document
 from syncd.inside.files import files_document
 from syncd.inside.retry import retry_all, retry_document, retry_paths
@@ -30,6 +31,18 @@ class Inside:
     def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
         """A page of the files that stand so. Raises LedgerFailure."""
         return files_document(standing, after, self._scene)
+
+    def pause(self, seconds: float | None) -> dict[str, Any]:
+        """Nothing is sent for so long. Raises LedgerFailure."""
+        return steer.pause(seconds, self._scene)
+
+    def resume(self) -> dict[str, Any]:
+        """It goes on. Raises LedgerFailure."""
+        return steer.resume(self._scene)
+
+    def rescan(self) -> dict[str, Any]:
+        """Every folder is scanned now. Raises SyncdError where no daemon runs."""
+        return steer.rescan(self._scene)
 
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
         """Another chance for these paths; None: for all. Raises LedgerFailure."""

@@ -132,6 +132,8 @@ def _amend(row: Transfer) -> Amend:
 def _when(scene: Scene) -> str:
     if scene.live is None:
         return "when syncd runs again"
+    if scene.pause() is not None:
+        return "as soon as syncd is resumed"
     closed = scene.live.gate.closed()
     return "now" if closed is None else f"as soon as the destination takes work again ({closed.text})"
 

@@ -13,7 +13,9 @@ from syncd.act.mailbox import Mailbox
 from syncd.act.world import DestinationPolicy, FolderPolicy
 from syncd.clerk import Clerk
 from syncd.console.facts import CredentialFacts
+from syncd.decide.pause import holds
 from syncd.errors import FolderUnavailable
+from syncd.model import Pause
 from syncd.ports import Clock, Disk, Ledger
 
 
@@ -68,6 +70,11 @@ class Scene:
     clock: Clock
     sight: Sight
     live: Live | None = None
+
+    def pause(self) -> Pause | None:
+        """What a person wants, while it holds."""
+        pause = self.ledger.pause()
+        return pause if holds(pause, self.clock.now()) else None
 
     def trouble(self, folder: bytes) -> tuple[str, str | None] | None:
         """Why the folder's files cannot be read now, and a hint; None while they can."""

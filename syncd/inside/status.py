@@ -34,6 +34,7 @@ def status_facts(scene: Scene) -> StatusFacts:
         settling_since=first[0].discovered_at if first else None,
         next_try_at=next_due if next_due is not None and next_due > now else None,
         ledger_full=live.clerk.ledger_full() if live else None,
+        paused=scene.pause(),
         checksum_ignored=_checksum_ignored(scene),
         reading_again=live.clerk.reading_again() if live else 0,
         transfers_total=len(flying),

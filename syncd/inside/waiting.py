@@ -69,6 +69,18 @@ class WaitingForLedger:
         """Not now. Raises SyncdError."""
         raise self._not_now()
 
+    def pause(self, seconds: float | None) -> dict[str, Any]:  # noqa: ARG002
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
+    def resume(self) -> dict[str, Any]:
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
+    def rescan(self) -> dict[str, Any]:
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:  # noqa: ARG002
         """Not now. Raises SyncdError."""
         raise self._not_now()

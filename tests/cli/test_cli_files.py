@@ -1,8 +1,9 @@
-"""`syncd files` and `syncd plan`, `rescan` and `pause`: what one sees of many files, and how one steps in."""
+"""`syncd files`, `pause`, `resume` and `rescan`: what one sees of many files, and how one steps in."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ TOO_DEEP = "/".join(["d" * 200] * 6)
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A daemon at rest: two files uploaded, one parked, one excluded."""
-    with Rig(tmp_path_factory.mktemp("rig")) as rig:
+    with Rig(tmp_path_factory.mktemp("rig"), rescan="1h") as rig:
         rig.drop("a.bin", b"a" * 1000)
         Path(os.fsdecode(os.fsencode(rig.inbox) + b"/" + EVIL)).write_bytes(b"evil")
         rig.drop("x.tmp", b"no")
@@ -86,3 +87,65 @@ def test_files_without_a_daemon_come_from_the_ledger_however_many_pages_they_fil
         assert [file["state"] for file in told.document["files"]] == ["done"] * 3
         monkeypatch.setattr(files, "PAGE", 2)
         assert ask("files", "--json").document == told.document == with_daemon.document
+
+
+# -- pause, resume, rescan
+
+
+def test_a_pause_holds_files_back_until_it_is_ended(ask: Ask, rig: Rig) -> None:
+    told = ask("pause", "--for", "2h")
+    assert (told.code, told.err) == (0, "")
+    assert re.fullmatch(r"paused until \S+Z\n", told.out)
+    rig.drop("later.bin", b"x" * 10)
+    rig.wait(
+        lambda: len(ask("files", "--json", "--state", "settled").document["files"]) == 1, what="settling"
+    )
+    status = ask("status")
+    assert re.match(r"syncd on cam is paused by hand until \S+Z: 1 file pending \(10 B\)\.\n", status.out)
+    assert "hint: syncd resume ends it" in status.out
+    assert rig.arrived() == 2
+    assert ask("resume").out == "resumed\n"
+    rig.wait(lambda: rig.arrived() == 3, what="the upload")
+    assert ask("resume").out == "it was not paused\n"
+    (rig.inbox / "later.bin").unlink()
+
+
+def test_a_rescan_looks_through_every_folder(ask: Ask, rig: Rig) -> None:
+    def last_scan() -> str:
+        return str(ask("status", "--json").document["folders"][0]["last_scan_at"])
+
+    before = last_scan()
+    told = ask("rescan")
+    assert (told.code, told.out, told.err) == (0, "inbox: is scanned now\n", "")
+    rig.wait(lambda: last_scan() > before, what="the scan")
+
+
+@pytest.mark.parametrize("arguments", [("--for", "0s"), ("--for", "2"), ("--for", "-1h"), ("now",)])
+def test_a_pause_of_no_length_is_wrong_usage(ask: Ask, arguments: tuple[str, ...]) -> None:
+    assert ask("pause", *arguments).code == 2
+
+
+def test_without_a_daemon_a_pause_is_written_down_and_a_rescan_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Rig(tmp_path) as rig:
+        ask = asking(rig.config, capfd)
+        for verb in ("pause", "resume"):  # a ledger that root made would not be the daemon's to open
+            told = ask(verb)
+            assert (told.code, told.out) == (1, "")
+            assert "has no ledger yet" in told.err
+        assert not (tmp_path / "state").exists()
+        rig.start()
+        rig.stop()
+        assert ask("pause").out == "paused until `syncd resume`\n"
+        told = ask("rescan")
+        assert (told.code, told.out) == (1, "")
+        assert "syncd is not running" in told.err
+        rig.drop("a.bin", b"x")
+        run = rig.run("run", "--once", "--patience", "1s")
+        assert run.returncode == 1
+        assert "syncd is paused by hand" in run.stderr
+        assert rig.arrived() == 0
+        assert ask("resume").out == "resumed\n"
+        assert rig.run("run", "--once").returncode == 0
+        assert rig.arrived() == 1

@@ -41,6 +41,15 @@ class EchoView:
     def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
         return {"files": [], "asked": [standing, after]}
 
+    def pause(self, seconds: float | None) -> dict[str, Any]:
+        return {"seconds": seconds}
+
+    def resume(self) -> dict[str, Any]:
+        return {"was_paused": True}
+
+    def rescan(self) -> dict[str, Any]:
+        return {"folders": []}
+
     def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
         self.retries.append(paths)
         return {"retried": 0, "left": len(paths or ()), "paths": [path.hex() for path in paths or ()]}
@@ -117,6 +126,10 @@ def test_every_question_comes_through(server: ControlServer, view: EchoView, pla
     }
     assert client.files(None, 0)["asked"] == [None, 0]
     assert client.files(Standing.PARKED, 2**40)["asked"] == ["parked", 2**40]
+    assert client.pause(None) == {"seconds": None}
+    assert client.pause(90.5) == {"seconds": 90.5}
+    assert client.resume() == {"was_paused": True}
+    assert client.rescan() == {"folders": []}
     assert client.retry([b"/srv/\xff", b"/b"])["paths"] == [b"/srv/\xff".hex(), b"/b".hex()]
     assert client.retry(None) == {"retried": 0, "left": 0, "paths": []}
     assert view.retries == [[b"/srv/\xff", b"/b"], None]
@@ -145,6 +158,9 @@ def test_status_json_is_the_status(raw: Callable[[], socket.socket]) -> None:
         (b"GET /secrets HTTP/1.1\r\n\r\n", 404),
         (b"POST /status HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 404),
         (b"GET /retry HTTP/1.1\r\n\r\n", 404),
+        (b"GET /pause HTTP/1.1\r\n\r\n", 404),
+        (b"GET /resume HTTP/1.1\r\n\r\n", 404),
+        (b"GET /rescan HTTP/1.1\r\n\r\n", 404),
         (b"GET //[ HTTP/1.1\r\n\r\n", 404),
         (b"GET /explain HTTP/1.1\r\n\r\n", 400),
         (b"GET /explain?path=relative HTTP/1.1\r\n\r\n", 400),
@@ -192,6 +208,13 @@ def test_what_makes_no_sense_is_refused_in_json(
 )
 def test_a_retry_that_names_no_paths_is_refused(raw: Callable[[], socket.socket], body: bytes) -> None:
     head = f"POST /retry HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    assert said(raw(), head, body)[0] == 400
+
+
+@pytest.mark.parametrize("seconds", [b"0", b"-1", b"true", b'"2h"', b"1e300", b"NaN", b"[]"])
+def test_a_pause_of_no_length_is_refused(raw: Callable[[], socket.socket], seconds: bytes) -> None:
+    body = b'{"seconds": ' + seconds + b"}"
+    head = f"POST /pause HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     assert said(raw(), head, body)[0] == 400
 
 

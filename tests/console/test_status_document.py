@@ -9,7 +9,7 @@ import pytest
 
 from syncd.console.facts import Closed, CredentialFacts, FolderFacts, StatusFacts, TransferFacts
 from syncd.console.status import moment, state_of, status_document
-from syncd.model import Counts, State, Totals
+from syncd.model import Counts, Pause, State, Totals
 
 NOW = 1_800_000_000.0
 
@@ -138,6 +138,9 @@ REFUSED = replace(OK, state="refused", failure="401", hint="new token", since=NO
 UNASKED = CredentialFacts(source="api.example.com")
 STATES = {
     "nobody runs": (facts(running=False, counts=counts(settled=1)), "stopped"),
+    "paused": (facts(paused=Pause(since=NOW - 3), counts=counts(settled=1), due=True, in_hand=1), "paused"),
+    "paused and locked out": (facts(paused=Pause(since=NOW), closed=closed("bucket")), "paused"),
+    "paused and not running": (facts(paused=Pause(since=NOW), running=False), "stopped"),
     "nothing to do": (facts(counts=counts(done=9)), "idle"),
     "only parked": (facts(counts=counts(parked=2)), "idle"),
     "in hand": (facts(counts=counts(uploading=1), in_hand=1), "working"),

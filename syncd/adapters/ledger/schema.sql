@@ -124,6 +124,13 @@ CREATE TABLE destination (
     checksum_ignored_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- A person wants nothing to be sent for a while; `until` NULL: until they say otherwise.
+CREATE TABLE pause (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    since REAL NOT NULL,
+    until REAL
+) STRICT;
+
 CREATE TABLE totals (
     id               INTEGER PRIMARY KEY CHECK (id = 1),
     sent_bytes       INTEGER NOT NULL DEFAULT 0,

@@ -42,6 +42,7 @@ from syncd.model import (
     Fingerprint,
     HistoryEntry,
     Part,
+    Pause,
     RootIdentity,
     Standing,
     State,
@@ -128,6 +129,28 @@ class SqliteLedger:
                 f"UPDATE transfer SET not_before = 0, hint = NULL WHERE id IN (SELECT id {waits})", now
             )
 
+    def prune(self, before: float, limit: int) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            rows = connection.execute(
+                "SELECT id FROM transfer INDEXED BY gone WHERE gone_at IS NOT NULL AND gone_at < ? LIMIT ?",
+                (before, limit),
+            ).fetchall()
+            rows += connection.execute(
+                f"SELECT id FROM transfer INDEXED BY over WHERE state IN {_NOWHERE} "
+                "AND (SELECT max(at) FROM history WHERE transfer = transfer.id) < ? LIMIT ?",
+                (before, limit),
+            ).fetchall()
+            gone = _numbers(row["id"] for row in rows)
+            connection.execute(f"DELETE FROM transfer WHERE id IN ({gone})")
+            lines = connection.execute(
+                "DELETE FROM history WHERE id IN (SELECT id FROM history AS line WHERE at < ? AND EXISTS "
+                "(SELECT 1 FROM history WHERE transfer = line.transfer AND id > line.id) ORDER BY id LIMIT ?)",
+                (before, limit),
+            ).rowcount
+            return len(rows) + lines
+
+        return self._writer.write(work)
+
     def bring_forward(self, seconds: float) -> None:
         now = self._clock.now()
 
@@ -136,6 +159,7 @@ class SqliteLedger:
             forward = "not_before = max(not_before - ?, 0)"
             connection.execute(f"UPDATE transfer SET {forward} WHERE id IN ({waits})", (seconds, now))
             connection.execute(f"UPDATE abort_queue SET {forward} WHERE not_before > ?", (seconds, now))
+            connection.execute("UPDATE pause SET since = since - ?, until = until - ?", (seconds, seconds))
 
         self._writer.write(work)
 
@@ -155,6 +179,14 @@ class SqliteLedger:
             "WHERE path = ? AND first_scan_upto IS NULL",
             folder,
         )
+
+    def set_pause(self, pause: Pause | None) -> None:
+        if pause is None:
+            self._execute("DELETE FROM pause")
+        else:
+            self._execute(
+                "INSERT OR REPLACE INTO pause (id, since, until) VALUES (1, ?, ?)", pause.since, pause.until
+            )
 
     def remember_checksum_ignored(self, destination: str, at: float) -> None:
         self._execute(
@@ -337,6 +369,10 @@ class SqliteLedger:
     def first_scan_upto(self, folder: bytes) -> int | None:
         rows = self._query("SELECT first_scan_upto FROM folder WHERE path = ?", folder)
         return rows[0][0] if rows else None
+
+    def pause(self) -> Pause | None:
+        rows = self._query("SELECT since, until FROM pause")
+        return Pause(since=rows[0]["since"], until=rows[0]["until"]) if rows else None
 
     def checksum_ignored(self, destination: str) -> bool:
         return bool(self._query("SELECT 1 FROM destination WHERE name = ?", destination))

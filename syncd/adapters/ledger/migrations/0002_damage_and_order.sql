@@ -1,5 +1,5 @@
--- Flipped bytes are noticed, files that end the process are counted, a lost ledger is known for one, and large files stand
--- apart in the queue.
+-- Flipped bytes are noticed, files that end the process are counted, a lost ledger is known for one, large files stand
+-- apart in the queue, and a person can pause it all.
 
 ALTER TABLE transfer ADD COLUMN strikes       INTEGER NOT NULL DEFAULT 0 CHECK (strikes >= 0);
 ALTER TABLE transfer ADD COLUMN seal          INTEGER;
@@ -13,3 +13,9 @@ ALTER TABLE totals ADD COLUMN begun_because    TEXT;
 DROP INDEX due;
 CREATE INDEX due ON transfer (folder, size >= 16777216, not_before, id)
     WHERE parked_reason IS NULL AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing', 'verified');
+
+CREATE TABLE pause (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    since REAL NOT NULL,
+    until REAL
+) STRICT;
