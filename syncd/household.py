@@ -244,7 +244,9 @@ class Household:
             token=lambda: secrets.token_hex(16),
             chance=random.random,
             stop=self.stop,
+            paused=self._paused,
             server_time=self._server_time,
+            retention_s=config.retention.total_seconds(),
         )
 
     def _view(self) -> Inside:
@@ -263,9 +265,7 @@ class Household:
             source=credential_source(self.config),
             folders=self.world.folders,
             destination=self.world.destination,
-            paused=self._paused,
             ledger=self.ledger,
-            retention_s=config.retention.total_seconds(),
             disk=self.world.disk,
             clock=self.clock,
             sight=machine,

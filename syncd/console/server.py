@@ -216,6 +216,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return HTTPStatus.OK, self._view.explain(_path_of(query))
             case "GET", "/files":
                 return HTTPStatus.OK, self._view.files(*_page_of(query))
+            case "POST", "/pause":
+                return HTTPStatus.OK, self._view.pause(_seconds_of(self._body()))
+            case "POST", "/resume":
+                return HTTPStatus.OK, self._view.resume()
+            case "POST", "/rescan":
+                return HTTPStatus.OK, self._view.rescan()
             case "POST", "/retry":
                 return HTTPStatus.OK, self._view.retry(_paths_of(self._body()))
             case _:
@@ -227,12 +233,6 @@ class _Handler(BaseHTTPRequestHandler):
             raise BadRequest(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length")
         if int(length[:20]) > LARGEST_BODY:
             raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {LARGEST_BODY} bytes")
-            case "POST", "/pause":
-                return HTTPStatus.OK, self._view.pause(_seconds_of(self._body()))
-            case "POST", "/resume":
-                return HTTPStatus.OK, self._view.resume()
-            case "POST", "/rescan":
-                return HTTPStatus.OK, self._view.rescan()
         try:
             return self.rfile.read(int(length))
         except OSError as silence:
@@ -284,11 +284,6 @@ def _document_of(body: bytes, expected: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "the body is no JSON") from error
     if not isinstance(document, dict):
-        raise BadRequest(HTTPStatus.BAD_REQUEST, 'expected {"paths": [...]} or {"all": true}')
-    paths, everything = document.get("paths"), document.get("all", False)
-    if everything is True and not paths:
-        return None
-    if everything or not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise BadRequest(HTTPStatus.BAD_REQUEST, f"expected {expected}")
     return document
 
@@ -308,6 +303,11 @@ def _seconds_of(body: bytes) -> float | None:
 
 def _paths_of(body: bytes) -> list[bytes] | None:
     document = _document_of(body, '{"paths": [...]} or {"all": true}')
+    paths, everything = document.get("paths"), document.get("all", False)
+    if everything is True and not paths:
+        return None
+    if everything or not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, 'expected {"paths": [...]} or {"all": true}')
     return [_checked(_bytes_of(path)) for path in paths]
 
 
