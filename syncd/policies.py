@@ -73,6 +73,7 @@ def destination_policy(config: Config) -> DestinationPolicy:
         storage_class=config.destination.storage_class,
         encryption=config.destination.server_side_encryption,
         kms_key_id=config.destination.kms_key_id,
+        overwrite=config.destination.if_exists == "overwrite",
         content_type=_unless_auto(config.destination.content_type),
     )
 

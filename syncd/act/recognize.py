@@ -78,13 +78,24 @@ def not_what_was_written(transfer: Transfer, found: RemoteObject, world: World) 
         return [*give_up(transfer), same]
     owner = world.ledger.by_token(found.token) if found.token else None
     if owner is not None and _is_earlier_version(owner, transfer):
-        why = "the object under the key is an earlier version of this file: it is replaced"
-        sets = Columns(condition=Condition(if_match=found.etag))
-        return [Amend(id=transfer.id, was=transfer.state, sets=sets, why=why)]
-    raise Refused(
-        f"another object is already under its key {transfer.key}",
-        hint="move that object away or change the key template, then `syncd retry` this file",
-    )
+        return _replace(
+            transfer, found, "the object under the key is an earlier version of this file: it is replaced"
+        )
+    hint = "move that object away or change the key template, then `syncd retry` this file"
+    if owner is not None or found.device == world.device:
+        raise Refused(f"another object of this device is already under its key {transfer.key}", hint=hint)
+    if not world.destination.overwrite:
+        hint = f"{hint}; destination.if_exists: overwrite replaces what others have stored"
+        raise Refused(f"another object is already under its key {transfer.key}", hint=hint)
+    whose = f"of the device {found.device}" if found.device else "of somebody else"
+    why = f"an object {whose} is under the key ({found.size} bytes, ETag {found.etag}): it is replaced, as destination.if_exists says"
+    return _replace(transfer, found, why)
+
+
+def _replace(transfer: Transfer, found: RemoteObject, why: str) -> Sequence[Change]:
+    """This very object, and no other that may take its place meanwhile."""
+    sets = Columns(condition=Condition(if_match=found.etag))
+    return [Amend(id=transfer.id, was=transfer.state, sets=sets, why=why)]
 
 
 def _is_earlier_version(owner: Transfer, transfer: Transfer) -> bool:

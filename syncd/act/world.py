@@ -65,6 +65,7 @@ class DestinationPolicy:
     encryption: str | None = None
     kms_key_id: str | None = None
     content_type: str | None = None  # None: by the file's suffix
+    overwrite: bool = False  # what is under a key and is not this device's is replaced
 
     def bucket_for(self, credentials: CredentialSet) -> str | None:
         """The configuration's bucket, else the API's."""

@@ -53,6 +53,7 @@ LARGEST_BODY: Final = 5 * GIB
 # A default that only validation can tell: see `or_from`.
 _FILLED_IN: Final[Any] = Field(default=None, validate_default=True)
 
+IfExists = Literal["refuse", "overwrite"]
 Encryption = Literal["AES256", "aws:kms"]
 AddressingStyle = Literal["auto", "path", "virtual"]
 Checksum = Literal["auto", "crc64nvme", "crc32", "crc32c", "sha256", "md5", "none"]
@@ -128,6 +129,7 @@ class Destination(Section):
     metadata: Metadata = Field(default_factory=dict)
     tags: Tags = Field(default_factory=dict)
     checksum: Annotated[Checksum, choice(Checksum)] = "auto"
+    if_exists: Annotated[IfExists, choice(IfExists)] = "refuse"
 
 
 class CompleteWhen(Section):

@@ -102,7 +102,7 @@ def test_what_changed_while_the_ledger_was_lost_replaces_nothing_and_says_so(lif
     for name in ("small", "large"):
         row = reborn.row(name)
         assert row.parked_reason is not None
-        assert "another object" in row.parked_reason
+        assert "another object of this device" in row.parked_reason
         assert life.store.objects[BUCKET, f"cam/inbox/{name}"].data == name.encode() * 3
 
 

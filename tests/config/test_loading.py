@@ -41,6 +41,7 @@ def test_a_minimal_file_gets_every_default(read: Read, written: Written) -> None
         "metadata": {},
         "tags": {},
         "checksum": "auto",
+        "if_exists": "refuse",
     }
     (folder,) = config.folders
     assert (folder.path, folder.name, folder.recursive) == (Path("/srv/capture"), "capture", True)

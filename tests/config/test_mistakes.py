@@ -54,6 +54,7 @@ MEASURES = [
 CHOICES = [
     "destination.addressing_style",
     "destination.checksum",
+    "destination.if_exists",
     "destination.server_side_encryption",
     "folders[0].complete_when.not_open",
     "folders[0].watch",

@@ -13,11 +13,13 @@ from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
 from syncd.demo.store import Habits
+from syncd.demo.store.objects import Description, ObjectRecord
 from syncd.demo.store.store import ACCOUNT
 
 Daemon = Callable[..., Whole]
 
 SMALL = b"12345"
+FILES = {"small": SMALL, "large": LARGE}
 BOTH = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in one piece", "in parts"])
 
 
@@ -43,20 +45,16 @@ def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
         one.__exit__()
 
 
-@BOTH
-def test_metadata_goes_with_every_object_beside_our_own(daemon: Daemon, data: bytes) -> None:
-    device = daemon(metadata={"lab": "7", "operator": "Ada Lovelace"})
-    metadata = device.sends("film", data).description.metadata
-    assert metadata["lab"] == "7"
-    assert metadata["operator"] == "Ada Lovelace"
-    assert metadata["syncd-device"] == device.device
-    assert metadata["syncd-upload"] == device.row("film").token
-
-
-@BOTH
-def test_tags_go_with_every_object(daemon: Daemon, data: bytes) -> None:
+def test_metadata_and_tags_go_with_every_object_beside_our_own(daemon: Daemon) -> None:
     tags = {"project": "Reef: +1/2 = ok@home", "größe": "", "a b": "c d"}
-    assert daemon(tags=tags).sends("film", data).description.tags == tags
+    device = daemon(metadata={"lab": "7", "operator": "Ada Lovelace"}, tags=tags)
+    for name, sent in zip(FILES, device.sends_all(FILES), strict=True):
+        metadata = sent.description.metadata
+        assert metadata["lab"] == "7"
+        assert metadata["operator"] == "Ada Lovelace"
+        assert metadata["syncd-device"] == device.device
+        assert metadata["syncd-upload"] == device.row(name).token
+        assert sent.description.tags == tags
 
 
 def test_tags_without_the_right_to_tag_lock_the_destination_and_name_that_right(
@@ -75,19 +73,15 @@ def test_tags_without_the_right_to_tag_lock_the_destination_and_name_that_right(
     assert device.object("film").description.tags == {}
 
 
-@BOTH
-def test_the_store_keeps_objects_in_the_class_and_under_the_key_that_are_asked_for(
-    daemon: Daemon, data: bytes
-) -> None:
+def test_the_store_keeps_objects_in_the_class_and_under_the_key_that_are_asked_for(daemon: Daemon) -> None:
     wishes = {"server_side_encryption": "aws:kms", "kms_key_id": "alias/reef", "storage_class": "GLACIER_IR"}
     device = daemon(**wishes, checksum="md5")
-    kept = device.sends("film", data).description.headers
-    assert kept["x-amz-storage-class"] == "GLACIER_IR"
-    assert kept["x-amz-server-side-encryption"] == "aws:kms"
-    assert kept["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/reef"
-    proof = device.row("film").proof
-    assert proof is not None
-    assert proof.kind == "md5-parts", "under KMS an ETag is no MD5"
+    for name, sent in zip(FILES, device.sends_all(FILES), strict=True):
+        kept = sent.description.headers
+        assert kept["x-amz-storage-class"] == "GLACIER_IR"
+        assert kept["x-amz-server-side-encryption"] == "aws:kms"
+        assert kept["x-amz-server-side-encryption-aws-kms-key-id"] == "alias/reef"
+        assert device.proof(name) == "md5-parts", "under KMS an ETag is no MD5"
 
 
 def test_a_class_that_the_store_does_not_know_locks_the_destination(daemon: Daemon) -> None:
@@ -180,3 +174,21 @@ def test_the_bucket_stands_in_the_host_name_or_in_the_path(
     device.sends_all({"small": SMALL, "ein film ä+&=": LARGE})
     assert asked in names
     assert names <= {asked, "127.0.0.1"}  # the credential API asks its STS there
+
+
+def test_a_strangers_object_is_replaced_where_the_configuration_says_so(daemon: Daemon) -> None:
+    device = daemon()
+    key = f"{device.device}/film"
+    (device.store._buckets[device.store.bucket].data / "theirs").write_bytes(b"abc")
+    theirs = ObjectRecord(
+        key=key, size=3, etag="0" * 32, modified=0.0, description=Description(), files=(("theirs", 3),)
+    )
+    device.store._buckets[device.store.bucket].put(theirs)
+    device.drop("film")
+    device.run(lambda: device.app.ledger.counts().parked == 1)
+    device.write(destination={"if_exists": "overwrite"})
+    assert device.reload()
+    device.app.household._console.view.retry([bytes(device.inbox / "film")])
+    device.run(lambda: device.done("film"))
+    assert device.store.read(key) == SMALL
+    assert any("as destination.if_exists says" in why for why in device.told("film"))

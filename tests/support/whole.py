@@ -143,6 +143,11 @@ class Whole:
         assert row is not None
         return row
 
+    def proof(self, name: str) -> str | None:
+        """By what the object was proven."""
+        proof = self.row(name).proof
+        return None if proof is None else proof.kind
+
     def told(self, name: str) -> list[str]:
         """The story of a file."""
         return [line.why for line in self.app.ledger.history(os.fsencode(self.inbox), name.encode(), 200)]
