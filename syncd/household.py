@@ -165,6 +165,25 @@ class Household:
         if not kept:
             self._retired.append(_Retired(age, close))
 
+    def mend(self) -> list[str]:
+        """Begin anew what has died, and name it."""
+        parts = {
+            "files": self.files.mend,
+            "bodies": self.bodies.mend,
+            "credentials": self.keeper.mend,
+            "console": self._console.mend,
+        }
+        return [name for name, mend in parts.items() if mend()]
+
+    def headline(self) -> str:
+        """State and weightiest reason, for the service manager."""
+        try:
+            document = self._console.view.status()
+        except SyncdError as error:
+            return str(error)
+        reasons, pending = document["reasons"], document["counts"]["pending"]
+        return f"{document['state']}: {reasons[0]['text'] if reasons else f'{pending} files pending'}"
+
     def sweep(self) -> None:
         """Close what nobody uses any more."""
         over = [each for each in self._retired if self.clerk.works_in_age(each.age)]

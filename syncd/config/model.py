@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationInfo
 
 from syncd.config.scalars import (
+    FOLDER_NAME,
     AbsolutePath,
     AccountId,
     ApiUrl,
@@ -36,7 +37,6 @@ from syncd.config.scalars import (
     count,
     disposal_rule,
     duration,
-    folder_name,
     or_from,
     rate,
     size,
@@ -52,6 +52,7 @@ LARGEST_BODY: Final = 5 * GIB
 
 # A default that only validation can tell: see `or_from`.
 _FILLED_IN: Final[Any] = Field(default=None, validate_default=True)
+_AT_LEAST_ONE: Final[Any] = Field(json_schema_extra={"minItems": 1})
 
 IfExists = Literal["refuse", "overwrite"]
 Encryption = Literal["AES256", "aws:kms"]
@@ -156,6 +157,8 @@ class MoveTo(Section):
 class AfterUpload(Section):
     """What becomes of the local file: kept where neither is given."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     delete: Delete | None = None
     move: MoveTo | None = None
 
@@ -164,14 +167,17 @@ class Folder(Section):
     """One watched folder."""
 
     path: AbsolutePath
-    name: Annotated[str, BeforeValidator(folder_name), or_from(_last_part)] = _FILLED_IN
+    name: Annotated[str, FOLDER_NAME, or_from(_last_part)] = _FILLED_IN
     recursive: Flag = True
-    include: Annotated[tuple[Glob, ...], Strict(False), AfterValidator(some)] = ("**",)
+    include: Annotated[tuple[Glob, ...], Strict(False), AfterValidator(some), _AT_LEAST_ONE] = ("**",)
     exclude: Annotated[tuple[Glob, ...], Strict(False)] = (".*", "*.tmp", "*.part", "*.partial", "*~")
     key: KeyTemplate = "{prefix}{folder}/{path}"
     complete_when: CompleteWhen = CompleteWhen()
     priority: Annotated[int, count(-100, 100)] = 0
-    after_upload: Annotated[AfterUpload, BeforeValidator(disposal_rule)] = AfterUpload()
+    after_upload: Annotated[
+        AfterUpload,
+        BeforeValidator(disposal_rule, json_schema_input_type=Literal["keep", "delete"] | AfterUpload),
+    ] = AfterUpload()
     watch: Annotated[Watch, choice(Watch)] = "auto"
     rescan: Annotated[timedelta, duration(timedelta(seconds=1))] = timedelta(minutes=5)
     require_mount: Flag = False
@@ -209,9 +215,10 @@ class Config(Section):
     device: Annotated[DeviceName, or_from(lambda info: _surroundings(info).device())] = _FILLED_IN
     credentials: Credentials
     destination: Destination = Destination()
-    folders: Annotated[tuple[Folder, ...], Strict(False), AfterValidator(some)]
+    folders: Annotated[tuple[Folder, ...], Strict(False), AfterValidator(some), _AT_LEAST_ONE]
     upload: Upload = Upload()
     state: Annotated[AbsolutePath, or_from(lambda info: str(_surroundings(info).ledger()))] = _FILLED_IN
+    retention: Annotated[timedelta, duration(timedelta(days=1))] = timedelta(days=90)
     console: Annotated[Console, BeforeValidator(_with_socket)] = Field(
         default=cast("Console", {}), validate_default=True
     )

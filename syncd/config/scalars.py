@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from syncd.config.surroundings import DEVICE_LENGTH
 from syncd.config.units import (
+    DURATION_PATTERN,
     DURATION_WANTED,
+    RATE_PATTERN,
     RATE_WANTED,
+    SIZE_PATTERN,
     SIZE_WANTED,
     duration_text,
     parse_duration,
@@ -51,6 +54,16 @@ class Unquoted(str):
         word = super().__new__(cls, text)
         word.kind = kind
         return word
+
+
+def reads(check: Callable[[Any], Any], **schema: Any) -> BeforeValidator:
+    """A validator, and what the JSON Schema says of a value that it may take: everything, or a little more."""
+    return BeforeValidator(check, json_schema_input_type=Annotated[Any, WithJsonSchema(schema)])
+
+
+def _written(check: Callable[[Any], Any], pattern: str) -> BeforeValidator:
+    """A validator of text, and the pattern that the text must match as a whole (ECMA 262, as JSON Schema has them)."""
+    return reads(check, type="string", pattern=f"^(?:{pattern})$")
 
 
 def what_is(value: object) -> str:
@@ -125,7 +138,7 @@ def count(lowest: int, highest: int) -> Any:
             raise Unfit(f"is out of range, {wanted}")
         return value
 
-    return BeforeValidator(_count)
+    return reads(_count, type="integer", minimum=lowest, maximum=highest)
 
 
 def size(lowest: int, highest: int | None = None) -> Any:
@@ -139,7 +152,7 @@ def size(lowest: int, highest: int | None = None) -> Any:
             raise Unfit(f"is too large, expected at most {size_text(highest)}")
         return number
 
-    return BeforeValidator(_size)
+    return _written(_size, SIZE_PATTERN)
 
 
 def rate(lowest: int) -> Any:
@@ -151,7 +164,8 @@ def rate(lowest: int) -> Any:
             raise Unfit(f"is too slow, expected at least {size_text(lowest)}/s")
         return number
 
-    return BeforeValidator(lambda value: None if value is None else _rate(value))
+    schema = {"type": "string", "pattern": f"^{RATE_PATTERN}$"}
+    return reads(lambda value: None if value is None else _rate(value), anyOf=[schema, {"type": "null"}])
 
 
 def duration(lowest: timedelta) -> Any:
@@ -163,7 +177,7 @@ def duration(lowest: timedelta) -> Any:
             raise Unfit(f"is too short, expected at least {duration_text(lowest)}")
         return span
 
-    return BeforeValidator(_duration)
+    return _written(_duration, DURATION_PATTERN)
 
 
 def _measure(value: object, wanted: str) -> str:
@@ -184,7 +198,7 @@ def matching(pattern: str, wanted: str) -> Any:
             raise Unfit(f"is not usable here, expected {wanted}")
         return text
 
-    return BeforeValidator(_matching)
+    return _written(_matching, pattern)
 
 
 DeviceName = Annotated[
@@ -221,7 +235,7 @@ def absolute_path(value: object) -> Path:
     return Path(os.path.normpath("/" + text.lstrip("/")))
 
 
-AbsolutePath = Annotated[Path, BeforeValidator(absolute_path)]
+AbsolutePath = Annotated[Path, _written(absolute_path, r"/(?!(?:.*/)?\.\.(?:/|$)).*")]
 
 
 def folder_name(value: object) -> str:
@@ -230,6 +244,9 @@ def folder_name(value: object) -> str:
     if "/" in text or text in {".", ".."}:
         raise Unfit("is not usable here, expected a name without /")
     return text
+
+
+FOLDER_NAME: Final = _written(folder_name, r"(?!\.{1,2}$)[^/]+")
 
 
 def _prefix(value: object) -> str:
@@ -243,7 +260,7 @@ def _prefix(value: object) -> str:
     return text
 
 
-Prefix = Annotated[str, BeforeValidator(_prefix)]
+Prefix = Annotated[str, _written(_prefix, r"(?!(?:.*/)?\.{0,2}/).*")]
 
 
 def _key_template(value: object) -> str:
@@ -269,7 +286,14 @@ def sample_refused(template: keys.Template, prefix: str, device: str = "d", fold
     return None
 
 
-KeyTemplate = Annotated[str, BeforeValidator(_key_template)]
+_PLAIN_FIELDS: Final = "|".join(name for name in keys.FIELDS if name != "mtime")
+KeyTemplate = Annotated[
+    str,
+    _written(
+        _key_template,
+        rf"(?:[^{{}}]|\{{\{{|\}}\}}|\{{(?:{_PLAIN_FIELDS})\}}|\{{mtime:[^{{}}]*%[^{{}}]*\}})+",
+    ),
+]
 
 
 def _glob(value: object) -> str:
@@ -287,7 +311,7 @@ def _glob(value: object) -> str:
     return text
 
 
-Glob = Annotated[str, BeforeValidator(_glob)]
+Glob = Annotated[str, _written(_glob, r"(?!(?:.*/)?\.{0,2}(?:/|$)).+")]
 
 _MARKER_FIELDS: Final = ("{name}", "{stem}", "{suffix}")
 
@@ -306,7 +330,7 @@ def _marker(value: object) -> str:
     return text
 
 
-Marker = Annotated[str, BeforeValidator(_marker)]
+Marker = Annotated[str, _written(_marker, r"(?!\.{1,2}$)(?:[^{}/]|\{(?:name|stem|suffix)\})+")]
 
 
 def _api_url(value: object) -> str:
@@ -332,8 +356,13 @@ def _proxy_url(value: object) -> str:
 
 
 ProxyUrl = Annotated[str, BeforeValidator(_proxy_url)]
-ApiUrl = Annotated[str, BeforeValidator(_api_url)]
-EndpointUrl = Annotated[str, BeforeValidator(_endpoint_url)]
+ApiUrl = Annotated[
+    str,
+    _written(
+        _api_url, r"https://[^\s#]+|http://(?:localhost|127\.[0-9.]+|\[[0:]*1\])(?::[0-9]+)?(?:[/?][^\s#]*)?"
+    ),
+]
+EndpointUrl = Annotated[str, _written(_endpoint_url, r"https?://[^\s?#]+")]
 
 
 def _split_url(text: str, *, may_hold_a_user: bool = False) -> SplitResult:

@@ -29,6 +29,12 @@ _LONGEST: Final = timedelta(days=36_500)
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]+)")
 _TERM = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)(ms|[dhms])")
 
+# The same for JSON Schema, where all that counts is whether a text matches: https://json-schema.org/draft/2020-12.
+_NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
+SIZE_PATTERN: Final = f"{_NUMBER} ?(?:{'|'.join(_SIZES)})"
+RATE_PATTERN: Final = f"{SIZE_PATTERN} */s"
+DURATION_PATTERN: Final = "(?=[0-9])" + "".join(f"(?:{_NUMBER}{unit})?" for unit in _DURATIONS)
+
 SIZE_WANTED: Final = "a size with a unit, such as 16MiB, 2MB or 5GiB"
 RATE_WANTED: Final = "a rate with a unit, such as 2MB/s or 500KiB/s"
 DURATION_WANTED: Final = "a duration with a unit, such as 500ms, 10s, 5m, 1h30m or 1d"

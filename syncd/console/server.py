@@ -101,6 +101,17 @@ class ControlServer:
         self._begin(self._listener)
         log.debug("console_listens", socket=str(self._path))
 
+    def _begin(self, listener: socket.socket) -> None:
+        self._thread = threading.Thread(target=self._accept, args=(listener,), name="console", daemon=True)
+        self._thread.start()
+
+    def mend(self) -> bool:
+        """Accept again if the thread that does so has died; True if it had."""
+        dead = self._thread is not None and not self._thread.is_alive() and not self._stopping.is_set()
+        if dead and self._listener is not None:
+            self._begin(self._listener)
+        return dead
+
     def stop(self) -> None:
         """Stop listening, hang up, and take the socket file away if it is still ours. Harmless without a start."""
         self._stopping.set()

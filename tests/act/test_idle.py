@@ -72,3 +72,18 @@ def test_a_closed_gate_with_no_work_due_is_no_reason_to_hurry(tmp_path: Path) ->
     ticks_in(house, 60.0)
     assert ticks_in(house, 600.0) < 600
     house.world.ledger.close()
+
+
+def test_old_stories_are_forgotten_while_the_daemon_idles(house: House, root: Path) -> None:
+    (root / "kept").write_bytes(b"12345")
+    (root / "gone").write_bytes(b"54321")
+    house.run()
+    (root / "gone").unlink()
+    house.rescan()
+    house.run()
+    for _ in range(3):
+        house.clock.advance(91 * 86400.0 / 3)
+        for _ in range(3):
+            house.tick()
+    assert set(house.states()) == {b"kept"}
+    assert len(house.world.ledger.history(house.clerk.folders[0].policy.path, b"kept")) == 1

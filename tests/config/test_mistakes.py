@@ -50,6 +50,7 @@ MEASURES = [
     "upload.max_rate",
     "upload.connect_timeout",
     "upload.read_timeout",
+    "retention",
 ]
 CHOICES = [
     "destination.addressing_style",
@@ -482,8 +483,8 @@ def test_a_file_that_is_no_mapping_says_so(problems: Problems, content: str) -> 
             "ca_file: unknown key here, did you mean credentials.api.ca_file or destination.ca_file?",
         ),
         (
-            "retention: 90d",
-            "retention: unknown key, expected one of device, credentials, destination, folders, upload",
+            "colour: blue",
+            "colour: unknown key, expected one of device, credentials, destination, folders, upload",
         ),
         (r'"\e[2Jx": 1', r"'\x1b[2Jx': unknown key, expected one of"),
         ("x" * 100 + ": 1", "x" * 60 + "...: unknown key"),
