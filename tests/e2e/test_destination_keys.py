@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from support import proxy as proxies
+from support.house import computable
 from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
 from syncd.demo.store import Habits
 from syncd.demo.store.objects import Description, ObjectRecord
 from syncd.demo.store.store import ACCOUNT
+from syncd.model import Algorithm
 
 Daemon = Callable[..., Whole]
 
@@ -192,3 +194,47 @@ def test_a_strangers_object_is_replaced_where_the_configuration_says_so(daemon: 
     device.run(lambda: device.done("film"))
     assert device.store.read(key) == SMALL
     assert any("as destination.if_exists says" in why for why in device.told("film"))
+
+
+PROOFS = {
+    "auto": ("checksum", "crc64nvme" if computable(Algorithm.CRC64NVME) else "crc32", "FULL_OBJECT"),
+    "crc64nvme": ("checksum", "crc64nvme", "FULL_OBJECT"),
+    "crc32": ("checksum", "crc32", "FULL_OBJECT"),
+    "crc32c": ("checksum", "crc32c", "FULL_OBJECT"),
+    "sha256": ("checksum", "sha256", "COMPOSITE"),
+    "md5": ("md5", None, None),
+    "none": ("size", None, None),
+}
+"""What proves an object, and the sum that the store keeps of one in parts because we asked for it."""
+
+
+def test_every_checksum_ends_in_its_proof(daemon: Daemon, servers: Servers) -> None:
+    device = daemon()
+    for name, (proof, algorithm, kind) in PROOFS.items():
+        if algorithm is not None and not computable(Algorithm(algorithm)):
+            continue
+        device.write(destination={"checksum": name})
+        assert device.reload()
+        small, large = device.sends_all({f"{name}-small": SMALL, f"{name}-large": LARGE})
+        assert {device.proof(f"{name}-small"), device.proof(f"{name}-large")} == {proof}, name
+        if algorithm is not None:
+            assert (small.algorithm, small.checksum_type) == (algorithm, "FULL_OBJECT")
+            assert (large.algorithm, large.checksum_type) == (algorithm, kind)
+        assert servers.store.read(f"{device.device}/{name}-large") == LARGE
+
+
+def test_a_checksum_that_is_asked_for_by_name_and_not_honoured_locks_and_never_falls_back(
+    daemon: Daemon, servers: Servers
+) -> None:
+    servers.store.habits = Habits(ignores_checksums=True)
+    device = daemon(checksum="crc32")
+    for name, data in FILES.items():
+        device.drop(name, data)
+    device.run(lambda: device.closed() == "checksum")
+    assert device.hint() == "set destination.checksum to auto, or to one that the store honours"
+    assert not any(map(device.done, FILES))
+    device.write(destination={"checksum": "auto"})
+    assert device.reload()
+    device.run(lambda: all(map(device.done, FILES)))
+    assert {device.proof(name) for name in FILES} == {"md5"}
+    assert not servers.store.uploads()

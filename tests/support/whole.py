@@ -107,9 +107,9 @@ class Whole:
     # -- files and objects
 
     def drop(self, name: str, data: bytes = b"12345") -> None:
+        """A new file, of which the daemon is told as a watcher would."""
         (self.inbox / name).write_bytes(data)
-        for desk in self.app.clerk.folders:
-            desk.scan_soon("a test wants it")
+        self.app.mailbox.path(os.fsencode(self.inbox), name.encode())
 
     def sends(self, name: str, data: bytes = b"12345") -> ObjectRecord:
         """Drop a file and wait until it is done; its object."""
