@@ -20,6 +20,7 @@ VERBS: Final = {
     "resume": "End a pause.",
     "rescan": "Scan every folder now.",
     "creds": "Ask the credential API and show what it answers.",
+    "schema": "Print the JSON Schema of the configuration.",
     "demo": "See it all work on this machine: a local store, a recording, an upload.",
 }
 
