@@ -13,6 +13,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,14 @@ from syncd.errors import LockedOut
 from syncd.ports import Credentials
 
 _DEFAULT_REGION = "us-east-1"
+# Where the systems that we know keep the authorities that their owners believe. botocore brings a list of its own, to
+# which nobody who runs a CA for the house can add.
+SYSTEM_STORES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +152,7 @@ def _build(settings: Settings, region: str, credentials: Credentials) -> Any:
             "s3",
             region_name=region,
             endpoint_url=settings.endpoint_url,
-            verify=settings.ca_file or True,
+            verify=settings.ca_file or system_store(),
             config=_config(settings),
         )
     except ValueError as error:  # an endpoint or a region that cannot be one
@@ -158,6 +167,12 @@ def _build(settings: Settings, region: str, credentials: Credentials) -> Any:
     client.meta.events.register("choose-signer.s3", _own_signer)
     client.meta.events.register("before-call.s3", _never_redirect)
     return client
+
+
+def system_store() -> str | bool:
+    """The authorities that this machine believes, in one file; True (botocore's own ones) where it keeps none."""
+    known = (ssl.get_default_verify_paths().openssl_cafile, *SYSTEM_STORES)
+    return next((path for path in known if Path(path).is_file()), True)
 
 
 def _config(settings: Settings) -> Config:

@@ -11,7 +11,7 @@ import pytest
 from support.clock import FakeClock
 
 from syncd.adapters.s3 import open_store
-from syncd.adapters.s3.client import Clients, Settings, bare_session
+from syncd.adapters.s3.client import Clients, Settings, bare_session, system_store
 from syncd.adapters.s3.store import S3Store
 from syncd.errors import LockedOut
 from syncd.model import Algorithm, Condition, Stored
@@ -108,7 +108,8 @@ def test_without_an_endpoint_it_is_the_regions_own_at_aws_over_verified_tls(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nix")
     endpoint = Clients(Settings(region="us-east-1"), credentials).current()._endpoint
     assert endpoint.host == "https://s3.us-east-1.amazonaws.com"
-    assert endpoint.http_session._verify is True
+    assert endpoint.http_session._verify == system_store()
+    assert system_store() is True or Path(str(system_store())).is_file()
 
 
 def test_the_bare_session_knows_no_files_of_the_user(credentials: FakeCredentials) -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from syncd.adapters.s3 import client
 from syncd.adapters.s3.store import S3Store
 from syncd.errors import LockedOut
 
@@ -77,6 +78,20 @@ def test_the_ca_file_vouches_for_the_store(
     assert store.put(TARGET, BODY, PLAIN).etag == '"e"'
     assert server.seen[0].headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
     assert server.seen[0].body == b"hello"
+
+
+def test_without_a_ca_file_the_machines_own_authorities_vouch_for_the_store(
+    tls_server: Callable[[Path], ScriptedServer],
+    make_store: MakeStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pem = certificate(tmp_path / "ca.pem", "localhost")
+    monkeypatch.setattr(client, "SYSTEM_STORES", ("/nowhere", str(pem)))
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile="/nowhere")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    store = make_store(endpoint_url=url(tls_server(pem)), addressing_style="path")
+    assert store.put(TARGET, BODY, PLAIN).etag == '"e"'
 
 
 @pytest.mark.parametrize(("host", "vouched"), [("localhost", False), ("elsewhere.example", True)])
