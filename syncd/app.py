@@ -23,7 +23,7 @@ from syncd.adapters.watch.remote import lies_on_another_machine
 from syncd.clerk import Clerk
 from syncd.config.model import Config
 from syncd.daemon import Daemon
-from syncd.household import Household
+from syncd.household import Household, client_identity
 from syncd.model import CredentialSet
 from syncd.ports import Clock
 from syncd.telemetry.notify import Notifier
@@ -123,6 +123,7 @@ def fetch_credentials(config: Config, clock: Clock | None = None) -> CredentialS
         device=config.device,
         token_file=api.token_file,
         ca_file=api.ca_file,
+        identity=client_identity(config),
         timeout=api.timeout.total_seconds(),
         clock=clock or SystemClock(),
     )

@@ -24,6 +24,7 @@ from syncd.act.mailbox import Mailbox
 from syncd.act.pulse import HeardStore, Pulse
 from syncd.act.world import World
 from syncd.adapters import machine
+from syncd.adapters.credentials.identity import Identity
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
 from syncd.adapters.disk import LocalDisk
 from syncd.adapters.hands import HandsFile
@@ -218,6 +219,7 @@ class Household:
             device=config.device,
             token_file=api.token_file,
             ca_file=api.ca_file,
+            identity=client_identity(config),
             timeout=api.timeout.total_seconds(),
             renew_before=api.renew_before.total_seconds(),
             clock=self.clock,
@@ -331,6 +333,14 @@ def _watched(config: Config) -> dict[bytes, bool]:
 def _watcher(config: Config, mailbox: Mailbox, clock: Clock) -> Watcher:
     watched = _watched(config)
     return InotifyWatcher(mailbox, watched, clock) if watched else NullWatcher()
+
+
+def client_identity(config: Config) -> Identity | None:
+    """Who we are to the credential API by TLS, where that is configured."""
+    api = config.credentials.api
+    if api.client_cert is None or api.client_key is None:
+        return None
+    return Identity(api.client_cert, api.client_key)
 
 
 def body_buffer(config: Config) -> int:

@@ -56,8 +56,10 @@ def _disposal(folder: Folder) -> DisposalPolicy:
 
 
 def own_files(config: Config) -> frozenset[bytes]:
-    """The ledger and the token: they, and what lies beside them, must not go up with the recordings."""
-    return frozenset({os.fsencode(config.state), os.fsencode(config.credentials.api.token_file)})
+    """The ledger and what proves who we are: they, and what lies beside them, must not go up with the recordings."""
+    api = config.credentials.api
+    paths = (config.state, api.token_file, api.client_cert, api.client_key)
+    return frozenset(os.fsencode(path) for path in paths if path is not None)
 
 
 def destination_policy(config: Config) -> DestinationPolicy:

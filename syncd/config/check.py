@@ -43,6 +43,8 @@ def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
         *_device(config),
         *_token_file(config.credentials.api.token_file),
         *_ca_file("credentials.api.ca_file", config.credentials.api.ca_file),
+        *_ca_file("credentials.api.client_cert", config.credentials.api.client_cert),
+        *_client_key(config.credentials.api.client_key),
         *_endpoint(config.destination.endpoint_url),
         *_ca_file("destination.ca_file", config.destination.ca_file),
         *_folders(config),
@@ -63,14 +65,22 @@ def _device(config: Config) -> Iterator[Finding]:
 
 
 def _token_file(path: Path) -> Iterator[Finding]:
-    where = "credentials.api.token_file"
+    remedy = "put the device's API token there, mode 0640 or 0600"
+    return _secret_file("credentials.api.token_file", path, remedy, "name the file that holds the API token")
+
+
+def _client_key(path: Path | None) -> Iterator[Finding]:
+    if path is not None:
+        remedy = "put the key of client_cert there, mode 0640 or 0600"
+        yield from _secret_file("credentials.api.client_key", path, remedy, "name a PEM file with the key")
+
+
+def _secret_file(where: str, path: Path, remedy: str, kind: str) -> Iterator[Finding]:
     found = _status(path)
     if isinstance(found, str):
-        yield Finding(
-            "error", where, f"{path} {found}", "put the device's API token there, mode 0640 or 0600"
-        )
+        yield Finding("error", where, f"{path} {found}", remedy)
     elif not stat.S_ISREG(found.st_mode):
-        yield Finding("error", where, f"{path} is no regular file", "name the file that holds the API token")
+        yield Finding("error", where, f"{path} is no regular file", kind)
     elif found.st_mode & (stat.S_IROTH | stat.S_IWOTH | stat.S_IWGRP):
         who = "others can read it" if found.st_mode & stat.S_IROTH else "someone else can write it"
         text = f"{path} has mode {stat.S_IMODE(found.st_mode):04o}: {who}"
@@ -180,8 +190,15 @@ def _state(path: Path) -> Iterator[Finding]:
 
 def _kept_inside_folders(config: Config, surroundings: Surroundings) -> Iterator[Finding]:
     """Our own files in a watched folder are never uploaded, but whoever works in that folder meets them."""
-    private = {"state": config.state, "credentials.api.token_file": config.credentials.api.token_file}
+    api = config.credentials.api
+    private = {
+        "state": config.state,
+        "credentials.api.token_file": api.token_file,
+        "credentials.api.client_key": api.client_key,
+    }
     for where, path in private.items():
+        if path is None:
+            continue
         real = Path(surroundings.real_path(str(path)))
         for index, folder in enumerate(config.folders):
             if real.is_relative_to(surroundings.real_path(str(folder.path))):

@@ -102,6 +102,8 @@ class Api(Section):
         _FILLED_IN
     )
     ca_file: AbsolutePath | None = None
+    client_cert: AbsolutePath | None = None
+    client_key: AbsolutePath | None = None
     timeout: Annotated[timedelta, duration(_MOMENT)] = timedelta(seconds=30)
     renew_before: Annotated[timedelta, duration(_MOMENT)] = timedelta(minutes=10)
 

@@ -26,6 +26,10 @@ def broken_between_keys(data: Mapping[str, Any], surroundings: Surroundings) -> 
         yield from _folders_apart(folders, surroundings)
         yield from _names_unique(folders)
         yield from _targets_outside(folders, surroundings)
+    credentials = data.get("credentials")
+    api = credentials.get("api") if isinstance(credentials, dict) else None
+    if isinstance(api, dict):
+        yield from _certificate_with_key(api)
     destination = data.get("destination")
     if isinstance(destination, dict):
         yield from _key_for_kms(destination)
@@ -99,6 +103,15 @@ def _name(folder: object) -> str | None:
     if name is None:
         name = path.name if path is not None else None
     return _sound(folder_name, name)
+
+
+def _certificate_with_key(api: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    names = {"client_cert": "client_key", "client_key": "client_cert"}
+    given = [name for name in names if _sound(absolute_path, api.get(name)) is not None]
+    if len(given) == 1 and api.get(names[given[0]]) is None:
+        yield ("credentials", "api", given[0]), f"is of no use alone, expected {names[given[0]]} beside it"
+    if given and str(api.get("url")).startswith("http://"):
+        yield ("credentials", "api", given[0]), "is of no use over http, expected a url with https"
 
 
 def _key_for_kms(destination: dict[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -62,6 +62,17 @@ def test_a_token_that_others_can_read_or_write_is_an_error(find: Find, tmp_path:
     assert finding.hint == f"chmod o=,g-w {tmp_path}/token"
 
 
+def test_a_client_key_is_looked_at_as_the_token_is(find: Find, tmp_path: Path) -> None:
+    pem = tmp_path / "client.pem"
+    both = {f"credentials.api.client_{name}": str(pem) for name in ("cert", "key")}
+    assert {finding.where for finding in find(both)} == set(both)
+    pem.write_text("PEM")
+    pem.chmod(0o644)
+    finding = only(find(both))
+    assert (finding.severity, finding.where) == ("error", "credentials.api.client_key")
+    assert finding.hint == f"chmod o=,g-w {pem}"
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
 def test_a_token_for_its_owner_and_a_reading_group_is_fine(find: Find, tmp_path: Path, mode: int) -> None:
     (tmp_path / "token").chmod(mode)

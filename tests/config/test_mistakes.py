@@ -19,6 +19,8 @@ TEXT = [
     "credentials.api.url",
     "credentials.api.token_file",
     "credentials.api.ca_file",
+    "credentials.api.client_cert",
+    "credentials.api.client_key",
     "destination.bucket",
     "destination.prefix",
     "destination.region",
@@ -228,6 +230,21 @@ def test_a_kms_key_needs_encryption_by_kms(
     assert text == "encrypts nothing, expected server_side_encryption: aws:kms beside it"
     by_kms = {"destination.server_side_encryption": "aws:kms"}
     assert read(written(key | by_kms)).destination.kms_key_id == "alias/captures"
+
+
+@pytest.mark.parametrize(("given", "other"), [("cert", "key"), ("key", "cert")])
+def test_a_certificate_and_its_key_come_together(
+    problems: Problems, written: Written, given: str, other: str
+) -> None:
+    key = f"credentials.api.client_{given}"
+    text = complaint(problems(written({key: "/etc/syncd/client.pem"})), key)
+    assert text == f"is of no use alone, expected client_{other} beside it"
+
+
+def test_a_certificate_shows_nothing_over_http(problems: Problems, written: Written) -> None:
+    both = {f"credentials.api.client_{name}": "/etc/syncd/client.pem" for name in ("cert", "key")}
+    found = problems(written({"credentials.api.url": "http://localhost/c"} | both))
+    assert complaint(found, "credentials.api.client_cert").startswith("is of no use over http")
 
 
 METADATA = {

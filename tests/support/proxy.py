@@ -14,7 +14,9 @@ BLOCK = 1 << 16
 class Proxy:
     """`asked`: the request lines that it got, `headers` those of the last one. `ways`: where a host's name leads."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, leads_to: int | None = None) -> None:
+        """`leads_to`: no proxy but a TLS front for this port of our own."""
+        self.leads_to = leads_to
         self.ways: dict[str, tuple[str, int]] = {}
         self.refuse: bytes | None = None
         self.asked: list[str] = []
@@ -55,6 +57,11 @@ class Proxy:
             stack.callback(client.close)
             if self._tls is not None:
                 client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
+            if self.leads_to is not None:
+                behind = stack.enter_context(socket.create_connection(("127.0.0.1", self.leads_to)))
+                self._start(_pipe, behind, client)
+                _pipe(client, behind)
+                return
             head, rest = _head(client)
             if not head:
                 return
@@ -115,9 +122,9 @@ def _pipe(source: socket.socket, sink: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def running(tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+def running(tls: ssl.SSLContext | None = None, leads_to: int | None = None) -> Iterator[Proxy]:
     """A proxy for as long as the block lasts."""
-    proxy = Proxy(tls)
+    proxy = Proxy(tls, leads_to)
     try:
         yield proxy
     finally:

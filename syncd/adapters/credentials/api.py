@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from syncd import __version__
 from syncd.adapters.credentials.answer import read_complaint, read_credentials, read_http_date
 from syncd.adapters.credentials.bearer import TokenFile
+from syncd.adapters.credentials.identity import Identity
 from syncd.adapters.credentials.wire import Answer, Deadline, post, read_endpoint, trust
 from syncd.errors import LockedOut, SyncdError, Transient
 
@@ -29,6 +30,8 @@ _LONGEST_RETRY_AFTER = 15 * 60.0
 _SHORTEST_TRIAL, _LONGEST_TRIAL = 60.0, 15 * 60.0
 _OK, _TIMEOUT, _TOO_EARLY, _TOO_MANY = 200, 408, 425, 429
 _NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+# What the other side says about our certificate, or about having seen none.
+_OF_OURS = re.compile(r"ALERT_(?:\w*CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED|DECRYPT_ERROR)")
 _WRONG_PLACE = "a captive portal in between, or a wrong credentials.api.url: redirects are not followed"
 
 
@@ -50,6 +53,7 @@ class CredentialApi:
         device: str,
         token_file: str | Path,
         ca_file: str | Path | None = None,
+        identity: Identity | None = None,
         timeout: float = 30.0,
         clock: Clock,
         server_time: ServerTime | None = None,
@@ -59,6 +63,7 @@ class CredentialApi:
         self._body = json.dumps({"device": device}).encode()
         self._token_file = TokenFile(Path(token_file))
         self._ca_file = None if ca_file is None else Path(ca_file)
+        self._identity = identity
         self._timeout = timeout
         self._clock = clock
         self._server_time = server_time
@@ -98,7 +103,7 @@ class CredentialApi:
             self._server_time.heard(date, source="api", asked_at=asked_at)
 
     def _ask(self, token: str) -> Answer:
-        context = trust(self._ca_file, self.source) if self._endpoint.tls else None
+        context = trust(self._ca_file, self.source, self._identity) if self._endpoint.tls else None
         headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
@@ -137,6 +142,8 @@ class CredentialApi:
             )
             if trouble.verify_code in {_NOT_YET_VALID, _EXPIRED}:
                 hint = f"renew the server's certificate, unless this machine's clock is wrong; {hint}"
+        if _OF_OURS.search(reason):
+            hint = "the API wants another certificate of us: see credentials.api.client_cert and client_key"
         return LockedOut(f"TLS with {self.source} failed: {reason}", code="tls", hint=hint)
 
     def _fault(self, answer: Answer, now: float) -> SyncdError:
@@ -179,12 +186,19 @@ def fetch_once(
     device: str,
     token_file: str | Path,
     ca_file: str | Path | None = None,
+    identity: Identity | None = None,
     timeout: float = 30.0,
     clock: Clock,
 ) -> Fetched:
     """Ask the credential API once, for the verb `creds`. Raises ConfigError, Transient, LockedOut."""
     api = CredentialApi(
-        url=url, device=device, token_file=token_file, ca_file=ca_file, timeout=timeout, clock=clock
+        url=url,
+        device=device,
+        token_file=token_file,
+        ca_file=ca_file,
+        identity=identity,
+        timeout=timeout,
+        clock=clock,
     )
     return api.fetch()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from syncd.adapters.credentials.identity import Identity
     from syncd.model import CredentialSet
     from syncd.ports import Clock, ServerTime
 
@@ -94,6 +95,7 @@ def open_keeper(
     device: str,
     token_file: str | Path,
     ca_file: str | Path | None,
+    identity: Identity | None = None,
     timeout: float,
     renew_before: float,
     clock: Clock,
@@ -107,6 +109,7 @@ def open_keeper(
         device=device,
         token_file=token_file,
         ca_file=ca_file,
+        identity=identity,
         timeout=timeout,
         clock=clock,
         server_time=server_time,

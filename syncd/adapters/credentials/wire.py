@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from syncd.adapters.credentials.identity import Identity
+
 BODY_LIMIT = 64 * 1024
 _ANSWER_LIMIT = 4 * BODY_LIMIT  # all bytes of an answer: header lines, interim answers and chunk sizes too
 _CONNECT_SECONDS = 5.0
@@ -91,8 +93,15 @@ def read_endpoint(url: str) -> Endpoint:
     return Endpoint(tls=tls, host=parts.hostname, port=port or (443 if tls else 80), target=target)
 
 
-def trust(ca_file: Path | None, host: str) -> ssl.SSLContext:
-    """Whom TLS believes: the file, or the system's store. Raises LockedOut (`tls`) when it cannot be read."""
+def trust(ca_file: Path | None, host: str, identity: Identity | None = None) -> ssl.SSLContext:
+    """Whom TLS believes: the file, or the system's store; and who we say we are. Raises LockedOut (`tls`)."""
+    context = _believing(ca_file, host)
+    if identity is not None:
+        identity.show(context)
+    return context
+
+
+def _believing(ca_file: Path | None, host: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as trouble:
