@@ -279,6 +279,7 @@ class Household:
             credentials=self._credential_facts,
             bucket=self._bucket,
             started_at=self._started_at,
+            prefix=self._prefix,
         )
         scene = Scene(
             version=__version__,
@@ -290,6 +291,7 @@ class Household:
             disk=self.world.disk,
             clock=self.clock,
             sight=machine,
+            plan=self.world.plan,
             live=live,
         )
         return Inside(scene)
@@ -299,6 +301,12 @@ class Household:
             return self.keeper.current().bucket
         except LockedOut:
             return None
+
+    def _prefix(self) -> str | None:
+        try:
+            return self.world.destination.prefix_for(self.keeper.current(), self.config.device)
+        except LockedOut:
+            return self.world.destination.prefix
 
     def _credential_facts(self) -> CredentialFacts:
         known = self.keeper.snapshot()

@@ -13,12 +13,12 @@ from tempfile import TemporaryDirectory
 from syncd import __version__
 from syncd.adapters import machine
 from syncd.adapters.clock import SystemClock
-from syncd.adapters.disk import LocalDisk
+from syncd.adapters.disk import LocalDisk, ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
 from syncd.config.model import Config
 from syncd.errors import LedgerFailure, SyncdError
 from syncd.inside import Inside, Scene
-from syncd.policies import credential_source, destination_policy, folder_policies
+from syncd.policies import credential_source, destination_policy, folder_policies, plan_policy
 from syncd.ports import Clock
 
 
@@ -49,6 +49,7 @@ def take_over(config: Config, *, need_ledger: bool = False) -> Iterator[Inside]:
 @contextmanager
 def _opened(config: Config, opened: Callable[[Path, Clock], SqliteLedger]) -> Iterator[SqliteLedger]:
     """The ledger; where there is none yet an empty one elsewhere, for looking in leaves nothing behind."""
+    ignore_lease_signals()  # so that writers can be asked for
     with ExitStack() as stack:
         path, clock = Path(config.state), SystemClock()
         if _is_there(path):
@@ -71,6 +72,7 @@ def scene(config: Config, ledger: SqliteLedger) -> Scene:
         disk=LocalDisk(),
         clock=SystemClock(),
         sight=machine,
+        plan=plan_policy(config),
     )
 
 

@@ -15,6 +15,7 @@ from syncd.decide.keys import KeyFacts, ascii_name, key_for, was_encoded
 from syncd.decide.plan import part_size_for
 from syncd.errors import Changed, LockedOut, Refused, Stale, Vanished
 from syncd.model import Algorithm, Change, Columns, Condition, Move, State, Target, Transfer
+from syncd.ports import Ledger
 
 UPLOAD_TOKEN = "syncd-upload"  # noqa: S105 - the name of a metadata field, not a secret
 
@@ -29,7 +30,7 @@ def plan(transfer: Transfer, world: World, _doubt: Stale | None) -> Sequence[Cha
         part_size=part_size_for(transfer.fingerprint.size, world.plan),
         algorithm=algorithm_for(world, bucket),
         token=world.token(),
-        condition=_condition(transfer, world, bucket, key),
+        condition=condition_for((transfer.folder, transfer.path), bucket, key, world.ledger),
         upload_id=None,
         attempts=0,
     )
@@ -103,20 +104,23 @@ def algorithm_for(world: World, bucket: str) -> Algorithm:
     return Algorithm.MD5 if ignored else world.sums.automatic()
 
 
-def _condition(transfer: Transfer, world: World, bucket: str, key: str) -> Condition:
-    """First of its key: nothing may be there. Our own object is replaced while its file stayed at its path."""
-    holder = world.ledger.key_holder(bucket, key)
+def condition_for(place: tuple[bytes, bytes], bucket: str, key: str, ledger: Ledger) -> Condition:
+    """First of its key: nothing may be there. Our own object is replaced while its file stayed at its (folder, path).
+
+    Raises Refused where the key holds what was another file's.
+    """
+    holder = ledger.key_holder(bucket, key)
     if holder is None:
         return Condition(if_none_match=True)
-    kept = (holder.folder, holder.path) == (transfer.folder, transfer.path) and holder.gone_at is None
-    if not kept:
-        other = (holder.folder + b"/" + holder.path).decode("utf-8", "backslashreplace")
-        raise Refused(f"its key {key} already holds what was {other}", hint=_key_hint(transfer, holder))
+    theirs = (holder.folder, holder.path)
+    if theirs != place or holder.gone_at is not None:
+        other = b"/".join(theirs).decode("utf-8", "backslashreplace")
+        raise Refused(f"its key {key} already holds what was {other}", hint=_key_hint(same=theirs == place))
     return Condition(if_match=holder.etag)
 
 
-def _key_hint(transfer: Transfer, holder: Transfer) -> str:
-    if (holder.folder, holder.path) == (transfer.folder, transfer.path):
+def _key_hint(*, same: bool) -> str:
+    if same:
         return "put {mtime:%Y-%m-%dT%H%M%S} into the key template so that a reused name makes a new key"
     return "put {folder}/{path} into the key template so that no two files share a key"
 

@@ -16,6 +16,7 @@ VERBS: Final = {
     "files": "List the files that syncd knows, and how far each one is.",
     "explain": "Tell where one file stands and what it waits for.",
     "retry": "Take up files again that were set aside.",
+    "plan": "Show what would be done with the files that are there now.",
     "pause": "Send nothing until resume, or for a while.",
     "resume": "End a pause.",
     "rescan": "Scan every folder now.",

@@ -58,6 +58,10 @@ class Client:
         state = "" if standing is None else f"&state={standing}"
         return self._ask("GET", f"/files?after={after}{state}")
 
+    def plan(self, at: str | None) -> dict[str, Any]:
+        """A page of what would be done with the files that are there."""
+        return self._ask("GET", "/plan" if at is None else f"/plan?at={at}")
+
     def pause(self, seconds: float | None) -> dict[str, Any]:
         """Nothing is sent for so long; None: until resumed."""
         return self._ask("POST", "/pause", json.dumps({"seconds": seconds}).encode("ascii"))

@@ -1,7 +1,7 @@
 """The control socket: HTTP/JSON over a Unix socket, for the owner and the group only.
 
-`GET /status`, `GET /explain?path=...` (percent-encoded bytes), `GET /files?state=...&after=...` page by page, `POST /retry`
-with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
+`GET /status`, `GET /explain?path=...` (percent-encoded bytes), `GET /files?state=...&after=...` and `GET /plan?at=...` page
+by page, `POST /retry` with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
 `CONNECTIONS` the oldest gives way. A failing answer is a 500 and costs the daemon nothing.
 """
 
@@ -49,6 +49,10 @@ class View(Protocol):
 
     def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
         """A page of the files that stand so, with ids above `after`."""
+        ...
+
+    def plan(self, at: str | None) -> dict[str, Any]:
+        """A page of what would be done with the files that are there."""
         ...
 
     def pause(self, seconds: float | None) -> dict[str, Any]:
@@ -227,6 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return HTTPStatus.OK, self._view.explain(_path_of(query))
             case "GET", "/files":
                 return HTTPStatus.OK, self._view.files(*_page_of(query))
+            case "GET", "/plan":
+                return HTTPStatus.OK, self._view.plan(_place_of(query))
             case "POST", "/pause":
                 return HTTPStatus.OK, self._view.pause(_seconds_of(self._body()))
             case "POST", "/resume":
@@ -287,6 +293,13 @@ def _page_of(query: str) -> tuple[Standing | None, int]:
     if not re.fullmatch(r"[0-9]{1,18}", after):
         raise BadRequest(HTTPStatus.BAD_REQUEST, "`after` is what the page before gave as `next`")
     return standing, int(after)
+
+
+def _place_of(query: str) -> str | None:
+    places = _asked_of(query).get("at", [])
+    if places and not re.fullmatch(r"([0-9a-f]{2})+:([0-9a-f]{2})*", places[-1]):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "`at` is what the page before gave as `next`")
+    return places[-1] if places else None
 
 
 def _document_of(body: bytes, expected: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from syncd.console.status import status_document
 from syncd.inside import steer
 from syncd.inside.explain import explain_document
 from syncd.inside.files import files_document
+from syncd.inside.plan import plan_document
 from syncd.inside.retry import retry_all, retry_document, retry_paths
 from syncd.inside.scene import Scene
 from syncd.inside.status import status_facts
@@ -31,6 +32,10 @@ class Inside:
     def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
         """A page of the files that stand so. Raises LedgerFailure."""
         return files_document(standing, after, self._scene)
+
+    def plan(self, at: str | None) -> dict[str, Any]:
+        """A page of what would be done with the files that are there. Raises LedgerFailure, SyncdError."""
+        return plan_document(at, self._scene)
 
     def pause(self, seconds: float | None) -> dict[str, Any]:
         """Nothing is sent for so long. Raises LedgerFailure."""

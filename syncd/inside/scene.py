@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from syncd.act.board import Board
@@ -14,6 +14,7 @@ from syncd.act.world import DestinationPolicy, FolderPolicy
 from syncd.clerk import Clerk
 from syncd.console.facts import CredentialFacts
 from syncd.decide.pause import holds
+from syncd.decide.plan import PlanPolicy
 from syncd.errors import FolderUnavailable
 from syncd.model import Pause
 from syncd.ports import Clock, Disk, Ledger
@@ -41,7 +42,10 @@ class Sight(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A daemon that runs in this process. `bucket`: what the credentials name, if they name one."""
+    """A daemon that runs in this process. `bucket`: what the credentials name, if they name one.
+
+    `prefix`: what new keys begin with; None while that is not known.
+    """
 
     clerk: Clerk
     gate: Gate
@@ -50,6 +54,7 @@ class Live:
     credentials: Callable[[], CredentialFacts]
     bucket: Callable[[], str | None]
     started_at: float
+    prefix: Callable[[], str | None] = lambda: None
 
     def desk(self, folder: bytes) -> FolderDesk | None:
         """The desk of a watched folder."""
@@ -69,6 +74,7 @@ class Scene:
     disk: Disk
     clock: Clock
     sight: Sight
+    plan: PlanPolicy = field(default_factory=PlanPolicy)
     live: Live | None = None
 
     def pause(self) -> Pause | None:

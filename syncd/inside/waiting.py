@@ -69,6 +69,10 @@ class WaitingForLedger:
         """Not now. Raises SyncdError."""
         raise self._not_now()
 
+    def plan(self, at: str | None) -> dict[str, Any]:  # noqa: ARG002
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
     def pause(self, seconds: float | None) -> dict[str, Any]:  # noqa: ARG002
         """Not now. Raises SyncdError."""
         raise self._not_now()

@@ -1,4 +1,4 @@
-"""`syncd files`, `pause`, `resume` and `rescan`: what one sees of many files, and how one steps in."""
+"""`syncd files`, `plan`, `pause`, `resume` and `rescan`: what one sees of many files, and how one steps in."""
 
 from __future__ import annotations
 
@@ -87,6 +87,39 @@ def test_files_without_a_daemon_come_from_the_ledger_however_many_pages_they_fil
         assert [file["state"] for file in told.document["files"]] == ["done"] * 3
         monkeypatch.setattr(files, "PAGE", 2)
         assert ask("files", "--json").document == told.document == with_daemon.document
+
+
+# -- plan
+
+
+def test_a_plan_names_what_is_not_uploaded_and_counts_the_rest(ask: Ask, rig: Rig) -> None:
+    told = ask("plan")
+    assert (told.code, told.err) == (0, "")
+    lines = told.out.splitlines()
+    assert lines[-1] == "1 parked, 1 excluded, 2 uploaded already"
+    assert [line.split()[0] for line in lines[:-1]] == ["parked", "excluded"]
+    assert f"  {rig.inbox}/x.tmp  (the exclude pattern '*.tmp' matches)" in lines[1]
+    document = ask("plan", "--json").document
+    assert document["complete"] is True
+    assert document["totals"]["known"] == {"files": 2, "bytes": 1004}
+    assert {file["key"] for file in document["files"] if file["action"] == "known"} == {
+        "cam/inbox/a.bin",
+        "cam/inbox/evil%1B]0;owned%07%FF[red].bin",
+    }
+
+
+def test_a_plan_before_the_first_run_says_what_the_first_run_does(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Rig(tmp_path) as rig:
+        rig.drop("film.bin", b"x" * (11 << 20))
+        told = asking(rig.config, capfd)("plan")
+        assert (told.code, told.err) == (0, "syncd: not running\n")
+        assert told.out.splitlines() == [
+            f"send        11.5 MB  {rig.inbox}/film.bin -> {{prefix}}inbox/film.bin in 3 parts  (it was never met)",
+            "1 to send (11.5 MB)",
+        ]
+        assert not (tmp_path / "state").exists()
 
 
 # -- pause, resume, rescan

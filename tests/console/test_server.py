@@ -41,6 +41,9 @@ class EchoView:
     def files(self, standing: Standing | None, after: int) -> dict[str, Any]:
         return {"files": [], "asked": [standing, after]}
 
+    def plan(self, at: str | None) -> dict[str, Any]:
+        return {"files": [], "next": at}
+
     def pause(self, seconds: float | None) -> dict[str, Any]:
         return {"seconds": seconds}
 
@@ -126,6 +129,8 @@ def test_every_question_comes_through(server: ControlServer, view: EchoView, pla
     }
     assert client.files(None, 0)["asked"] == [None, 0]
     assert client.files(Standing.PARKED, 2**40)["asked"] == ["parked", 2**40]
+    assert client.plan(None)["next"] is None
+    assert client.plan("2f61:")["next"] == "2f61:"
     assert client.pause(None) == {"seconds": None}
     assert client.pause(90.5) == {"seconds": 90.5}
     assert client.resume() == {"was_paused": True}
@@ -169,6 +174,8 @@ def test_status_json_is_the_status(raw: Callable[[], socket.socket]) -> None:
         (b"GET /explain?path=/" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n", 400),
         (b"GET /explain?" + b"a=1&" * 100 + b" HTTP/1.1\r\n\r\n", 400),
         (b"GET /files?state=lost HTTP/1.1\r\n\r\n", 400),
+        (b"GET /plan?at=2f HTTP/1.1\r\n\r\n", 400),
+        (b"GET /plan?at=2:2f HTTP/1.1\r\n\r\n", 400),
         (b"GET /files?after=-1 HTTP/1.1\r\n\r\n", 400),
         (b"GET /files?after=" + b"9" * 30 + b" HTTP/1.1\r\n\r\n", 400),
         (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
