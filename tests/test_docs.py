@@ -38,3 +38,17 @@ def test_what_make_does_stands_in_the_readme_for_those_without_make() -> None:
 def test_the_example_configuration_is_named_where_an_operator_looks() -> None:
     assert (ROOT / "config.example.yaml").is_file()
     assert "config.example.yaml" in README
+
+
+def test_every_test_that_the_page_about_reliability_names_is_there() -> None:
+    page = (ROOT / "docs" / "RELIABILITY.md").read_text("utf-8")
+    named = set(re.findall(r"(tests/[\w/]+\.py)(?:::(\w+))?", page))
+    assert len(named) > 80
+    for path, name in sorted(named):
+        text = (ROOT / path).read_text("utf-8")
+        assert f"def {name}(" in text or not name, f"{path}::{name} is not there"
+    rows = set(re.findall(r"^\| ([SKD]\d+) \|", page, re.MULTILINE))
+    wanted = {
+        f"{kind}{number}" for kind, last in (("S", 31), ("K", 13), ("D", 11)) for number in range(1, last + 1)
+    }
+    assert rows == wanted
