@@ -16,6 +16,7 @@ from syncd.act.pulse import Pulse
 from syncd.act.world import World
 from syncd.adapters.clock import SystemClock
 from syncd.adapters.credentials.api import fetch_once
+from syncd.adapters.credentials.chain import CredentialChain
 from syncd.adapters.credentials.keeper import CredentialKeeper
 from syncd.adapters.disk import ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger
@@ -116,15 +117,19 @@ def _with_daemon(household: Household, reload: Callable[[Household], None]) -> A
 
 
 def fetch_credentials(config: Config, clock: Clock | None = None) -> CredentialSet:
-    """Ask the credential API once, daemon or not. Raises ConfigError, Transient, LockedOut."""
-    api = config.credentials.api
+    """Ask the credential API, or the chain, once, daemon or not. Raises ConfigError, Transient, LockedOut."""
+    clock = clock or SystemClock()
+    api, chain = config.credentials.api, config.credentials.chain
+    if api is None:
+        profile = None if chain is None else chain.profile
+        return CredentialChain(profile=profile, clock=clock).fetch().credentials
     fetched = fetch_once(
         url=api.url,
         device=config.device,
         token_file=api.token_file,
         ca_file=api.ca_file,
-        identity=client_identity(config),
+        identity=client_identity(api),
         timeout=api.timeout.total_seconds(),
-        clock=clock or SystemClock(),
+        clock=clock,
     )
     return fetched.credentials

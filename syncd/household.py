@@ -25,7 +25,7 @@ from syncd.act.pulse import HeardStore, Pulse
 from syncd.act.world import World
 from syncd.adapters import machine
 from syncd.adapters.credentials.identity import Identity
-from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
+from syncd.adapters.credentials.keeper import CredentialKeeper, open_chain_keeper, open_keeper
 from syncd.adapters.disk import LocalDisk
 from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import SqliteLedger
@@ -35,7 +35,7 @@ from syncd.adapters.s3 import open_store
 from syncd.adapters.server_time import LearntTime
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
 from syncd.clerk import Clerk, Plant
-from syncd.config.model import Config
+from syncd.config.model import Api, Config
 from syncd.console.facts import CredentialFacts
 from syncd.console.server import ControlServer
 from syncd.errors import ConfigError, LockedOut, SyncdError
@@ -213,13 +213,20 @@ class Household:
             self.gate.probe_now("credentials")
             self.mailbox.wake()
 
-        api = config.credentials.api
+        api, chain = config.credentials.api, config.credentials.chain
+        if api is None:
+            return open_chain_keeper(
+                profile=None if chain is None else chain.profile,
+                clock=self.clock,
+                on_change=changed,
+                server_time=self._server_time,
+            )
         return open_keeper(
             url=api.url,
             device=config.device,
             token_file=api.token_file,
             ca_file=api.ca_file,
-            identity=client_identity(config),
+            identity=client_identity(api),
             timeout=api.timeout.total_seconds(),
             renew_before=api.renew_before.total_seconds(),
             clock=self.clock,
@@ -343,9 +350,8 @@ def _watcher(config: Config, mailbox: Mailbox, clock: Clock) -> Watcher:
     return InotifyWatcher(mailbox, watched, clock) if watched else NullWatcher()
 
 
-def client_identity(config: Config) -> Identity | None:
+def client_identity(api: Api) -> Identity | None:
     """Who we are to the credential API by TLS, where that is configured."""
-    api = config.credentials.api
     if api.client_cert is None or api.client_key is None:
         return None
     return Identity(api.client_cert, api.client_key)

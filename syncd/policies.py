@@ -58,8 +58,10 @@ def _disposal(folder: Folder) -> DisposalPolicy:
 def own_files(config: Config) -> frozenset[bytes]:
     """The ledger and what proves who we are: they, and what lies beside them, must not go up with the recordings."""
     api = config.credentials.api
-    paths = (config.state, api.token_file, api.client_cert, api.client_key)
-    return frozenset(os.fsencode(path) for path in paths if path is not None)
+    paths = [config.state]
+    if api is not None:
+        paths += [path for path in (api.token_file, api.client_cert, api.client_key) if path is not None]
+    return frozenset(map(os.fsencode, paths))
 
 
 def destination_policy(config: Config) -> DestinationPolicy:
@@ -98,5 +100,9 @@ def proxy_secrets(config: Config) -> tuple[str, ...]:
 
 
 def credential_source(config: Config) -> str:
-    """The host that gives credentials, as the keeper calls it."""
-    return urlsplit(config.credentials.api.url).netloc.rpartition("@")[2]
+    """Who gives credentials, as the keeper calls it: a host, or the chain."""
+    api, chain = config.credentials.api, config.credentials.chain
+    if api is not None:
+        return urlsplit(api.url).netloc.rpartition("@")[2]
+    profile = None if chain is None else chain.profile
+    return "chain" if profile is None else f"chain (profile {profile})"

@@ -57,7 +57,7 @@ def _summary(file: Path, config: Config) -> Iterator[str]:
     destination = config.destination
     yield f"{file}: ok"
     yield f"  device       {config.device}"
-    yield f"  credentials  {config.credentials.api.url}, token in {config.credentials.api.token_file}"
+    yield f"  credentials  {_source(config)}"
     yield (
         f"  destination  bucket {destination.bucket or '(as the API answers)'}"
         f" at {destination.endpoint_url or 'AWS'}, region {destination.region or '(as the API answers)'}"
@@ -65,6 +65,14 @@ def _summary(file: Path, config: Config) -> Iterator[str]:
     yield from map(_folder, config.folders)
     yield f"  ledger       {config.state}"
     yield f"  socket       {config.socket}"
+
+
+def _source(config: Config) -> str:
+    api, chain = config.credentials.api, config.credentials.chain
+    if api is not None:
+        return f"{api.url}, token in {api.token_file}"
+    profile = None if chain is None else chain.profile
+    return f"boto3's own chain, profile {profile or '(as the environment says)'}"
 
 
 def _folder(folder: Folder) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from syncd.config.model import Config, Folder
+from syncd.config.model import Api, Config, Folder
 from syncd.config.read import key_text
 from syncd.config.scalars import is_loopback, sample_refused
 from syncd.config.surroundings import Surroundings
@@ -41,10 +41,7 @@ def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
     """Everything found, in the order of the file. Never raises."""
     return [
         *_device(config),
-        *_token_file(config.credentials.api.token_file),
-        *_ca_file("credentials.api.ca_file", config.credentials.api.ca_file),
-        *_ca_file("credentials.api.client_cert", config.credentials.api.client_cert),
-        *_client_key(config.credentials.api.client_key),
+        *_api(config.credentials.api),
         *_endpoint(config.destination.endpoint_url),
         *_ca_file("destination.ca_file", config.destination.ca_file),
         *_folders(config),
@@ -62,6 +59,14 @@ def _device(config: Config) -> Iterator[Finding]:
     if config.device.partition(".")[0] == "localhost":
         text = "is localhost: a second machine of that name would write to the same keys"
         yield Finding("warning", "device", text, "give each machine a name of its own")
+
+
+def _api(api: Api | None) -> Iterator[Finding]:
+    if api is not None:
+        yield from _token_file(api.token_file)
+        yield from _ca_file("credentials.api.ca_file", api.ca_file)
+        yield from _ca_file("credentials.api.client_cert", api.client_cert)
+        yield from _client_key(api.client_key)
 
 
 def _token_file(path: Path) -> Iterator[Finding]:
@@ -193,8 +198,8 @@ def _kept_inside_folders(config: Config, surroundings: Surroundings) -> Iterator
     api = config.credentials.api
     private = {
         "state": config.state,
-        "credentials.api.token_file": api.token_file,
-        "credentials.api.client_key": api.client_key,
+        "credentials.api.token_file": None if api is None else api.token_file,
+        "credentials.api.client_key": None if api is None else api.client_key,
     }
     for where, path in private.items():
         if path is None:

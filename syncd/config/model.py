@@ -29,6 +29,7 @@ from syncd.config.scalars import (
     Marker,
     Metadata,
     Prefix,
+    ProfileName,
     ProxyUrl,
     RegionName,
     StorageClass,
@@ -108,10 +109,17 @@ class Api(Section):
     renew_before: Annotated[timedelta, duration(_MOMENT)] = timedelta(minutes=10)
 
 
-class Credentials(Section):
-    """Where credentials come from."""
+class Chain(Section):
+    """boto3's own chain: environment, profile, credential_process, instance role."""
 
-    api: Api
+    profile: ProfileName | None = None
+
+
+class Credentials(Section):
+    """Where credentials come from: one of the two."""
+
+    api: Api | None = None
+    chain: Chain | None = None
 
 
 class Destination(Section):

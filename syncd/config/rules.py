@@ -27,6 +27,9 @@ def broken_between_keys(data: Mapping[str, Any], surroundings: Surroundings) -> 
         yield from _names_unique(folders)
         yield from _targets_outside(folders, surroundings)
     credentials = data.get("credentials")
+    if isinstance(credentials, dict):
+        yield from _one_source(credentials)
+        yield from _bucket_for_chain(credentials, data.get("destination"))
     api = credentials.get("api") if isinstance(credentials, dict) else None
     if isinstance(api, dict):
         yield from _certificate_with_key(api)
@@ -103,6 +106,20 @@ def _name(folder: object) -> str | None:
     if name is None:
         name = path.name if path is not None else None
     return _sound(folder_name, name)
+
+
+def _one_source(credentials: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    given = [name for name in ("api", "chain") if credentials.get(name) is not None]
+    if len(given) != 1:
+        what = "has both" if given else "has neither"
+        yield ("credentials",), f"{what}, expected one of api (with a url) and chain: {{profile: null}}"
+
+
+def _bucket_for_chain(credentials: dict[str, Any], destination: object) -> Iterator[tuple[Place, str]]:
+    named = isinstance(destination, dict) and destination.get("bucket") is not None
+    if credentials.get("chain") is not None and credentials.get("api") is None and not named:
+        text = "is missing, expected the bucket's name: only a credential API answers with one"
+        yield ("destination", "bucket"), text
 
 
 def _certificate_with_key(api: dict[str, Any]) -> Iterator[tuple[Place, str]]:

@@ -405,6 +405,7 @@ ContentType = Annotated[
 ]
 
 
+ProfileName = Annotated[str, matching(r"[^\s\[\]][^\[\]]{0,127}", "a profile's name as in ~/.aws/config")]
 AccountId = Annotated[str, matching(r"[0-9]{12}", "the 12 digits of an AWS account, in quotes")]
 
 

@@ -77,9 +77,12 @@ def written() -> Callable[[dict[str, str]], str]:
 
     def _written(changes: dict[str, str]) -> str:
         tree: dict[str, object] = {}
+        base = BASE
+        if any(key.startswith("credentials.chain.") for key in changes):
+            base = {"destination.bucket": "captures", "folders[0].path": BASE["folders[0].path"]}
         moves = any(key.startswith("folders[0].after_upload.move.") for key in changes)
         target = {"folders[0].after_upload.move.to": "/srv/sent"} if moves else {}
-        for key, raw in (BASE | target | changes).items():
+        for key, raw in (base | target | changes).items():
             *above, name = key.split(".")
             branch = tree
             for step in above:

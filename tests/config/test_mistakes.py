@@ -21,6 +21,7 @@ TEXT = [
     "credentials.api.ca_file",
     "credentials.api.client_cert",
     "credentials.api.client_key",
+    "credentials.chain.profile",
     "destination.bucket",
     "destination.prefix",
     "destination.region",
@@ -247,6 +248,27 @@ def test_a_certificate_shows_nothing_over_http(problems: Problems, written: Writ
     assert complaint(found, "credentials.api.client_cert").startswith("is of no use over http")
 
 
+API = "api: {url: 'https://a.example/c', token_file: /t}"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "what"),
+    [("{}", "has neither"), ("{api: }", "has neither"), (f"{{{API}, chain: {{}}}}", "has both")],
+)
+def test_credentials_come_from_one_source(problems: Problems, credentials: str, what: str) -> None:
+    text = f"device: d\ncredentials: {credentials}\nfolders: [{{path: /a}}]\n"
+    assert complaint(problems(text), "credentials").startswith(f"{what}, expected one of api")
+
+
+def test_the_chain_needs_the_buckets_name(read: Callable[..., Config], problems: Problems) -> None:
+    text = "device: d\ncredentials: {chain: {}}\nfolders: [{path: /a}]\n"
+    assert complaint(problems(text), "destination.bucket").startswith("is missing, expected the bucket's ")
+    config = read(text + "destination: {bucket: captures}\n")
+    assert config.credentials.api is None
+    assert config.credentials.chain is not None
+    assert config.credentials.chain.profile is None
+
+
 METADATA = {
     "{Lab: a}": "Lab",
     '{"lab 7": a}': "lab 7",
@@ -345,6 +367,7 @@ CASES = {
         "https://example.com?x=1",
         "file:///x",
     ],
+    "credentials.chain.profile": ['""', '"[x]"', '" x"'],
     "destination.proxy": [
         '""',
         "proxy.example.com:3128",

@@ -59,7 +59,7 @@ def test_it_has_every_key_and_every_default_as_the_example_shows_it() -> None:
         shape: set(names) for shape, names in SECTIONS.items()
     }
     example = yaml.safe_load(EXAMPLE.read_text())
-    own = {"device", "bucket", "region", "name", "token_file"}
+    own = {"device", "bucket", "region", "name", "token_file", "api", "chain"}
     for shape, keys in known.items():
         place: Any = example
         for step in shape:

@@ -152,6 +152,10 @@ class Whole:
         """The story of a file."""
         return [line.why for line in self.app.ledger.history(os.fsencode(self.inbox), name.encode(), 200)]
 
+    def status(self) -> dict[str, Any]:
+        """The status document."""
+        return self.app.household._console.view.status()
+
     def closed(self) -> str | None:
         """Why nothing is sent."""
         closed = self.app.gate.closed()

@@ -170,7 +170,7 @@ class CredentialApi:
         date = read_http_date(answer.headers.get("date"))
         lifetime = (credentials.expires_at or 0.0) - (self._now() if date is None else date)
         if date is None and self._may_be_wrong():
-            lifetime = min(max(lifetime, _SHORTEST_TRIAL), _LONGEST_TRIAL)
+            lifetime = trial(lifetime)
         if lifetime <= 0:
             raise Transient(
                 f"{self.source} handed out credentials that expired {-lifetime:.0f} s ago",
@@ -178,6 +178,11 @@ class CredentialApi:
                 + ("; it sent no Date, so this machine's clock was believed" if date is None else ""),
             )
         return Fetched(credentials=credentials, lifetime=lifetime)
+
+
+def trial(lifetime: float) -> float:
+    """How long a set is tried of which only our own clock, which may be wrong, says how long it lives."""
+    return min(max(lifetime, _SHORTEST_TRIAL), _LONGEST_TRIAL)
 
 
 def fetch_once(

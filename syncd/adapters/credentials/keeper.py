@@ -7,6 +7,7 @@ is kept, shown and tried again. Refuses haste: no two forced renewals within fiv
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from syncd.adapters.credentials.api import CredentialApi, Fetched
+from syncd.adapters.credentials.chain import CredentialChain
 from syncd.errors import LockedOut, SyncdError, Transient
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ _LONGEST_BACKOFF = 60.0
 _REFUSED_PAUSE = 60.0
 _LONGEST_LOOK = 60.0  # waiting does not count suspend, ageing does: look often enough to notice
 _SHORT_LIFE = 15.0
+_CHAIN_RENEWS_BEFORE = 600.0
+_ENDLESS_LOOK = 900.0  # a set without an end may be replaced all the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,31 @@ def open_keeper(
         source=api.source,
         also_secret=api.secrets,
     )
+
+
+def open_chain_keeper(
+    *,
+    profile: str | None,
+    clock: Clock,
+    on_change: Callable[[], None],
+    jitter: Callable[[], float] = random.random,
+    server_time: ServerTime | None = None,
+) -> CredentialKeeper:
+    """A keeper over boto3's own chain, not yet started."""
+    chain = CredentialChain(profile=profile, clock=clock, server_time=server_time)
+    return CredentialKeeper(
+        fetch=chain.fetch,
+        clock=clock,
+        renew_before=_CHAIN_RENEWS_BEFORE,
+        jitter=jitter,
+        on_change=on_change,
+        source=chain_name(profile),
+    )
+
+
+def chain_name(profile: str | None) -> str:
+    """How people are told of the chain."""
+    return "chain" if profile is None else f"chain (profile {profile})"
 
 
 class CredentialKeeper:
@@ -295,12 +324,14 @@ class CredentialKeeper:
         held = view.held
         refused = {rejected, held.credentials if held is not None and held.rejected else None}
         if fetched.credentials in refused:
-            hint = "the credential API must not hand out a set again that has expired"
-            self._missed(Transient("the API handed out again the set that S3 refused", hint=hint), rejected)
+            hint = f"{self._source} must not hand out a set again that has expired"
+            again = Transient("the source handed out again the set that S3 refused", hint=hint)
+            self._missed(again, rejected)
             return
         lead = min(self._renew_before, life / 3) * (1 + self._jitter() / 10)
         self._barred_until = self._clock.boottime() + _FLOOR
-        self._try_at = max(began + life - lead, self._barred_until)
+        term = life - lead if math.isfinite(life) else _ENDLESS_LOOK
+        self._try_at = max(began + term, self._barred_until)
         self._view = replace(
             view,
             held=_Held(
@@ -313,7 +344,8 @@ class CredentialKeeper:
             failure=None,
             renewals=view.renewals + 1,
         )
-        self._log_success(fetched)
+        if held is None or held.credentials != fetched.credentials:
+            self._log_success(fetched)
 
     def _missed(self, trouble: SyncdError, rejected: CredentialSet | None) -> None:
         view, now = self._view, self._clock.boottime()
@@ -335,7 +367,7 @@ class CredentialKeeper:
         self._reject(rejected)
 
     def _locked_out(self, view: _View) -> LockedOut:
-        message, hint = "no credentials yet", "the credential API has not been asked yet"
+        message, hint = "no credentials yet", "they have not been asked for yet"
         if view.held is not None:
             message, hint = "the credentials have expired", "new ones are being fetched"
             if self._usable(view.held):
@@ -371,7 +403,7 @@ class CredentialKeeper:
         log.info(
             "credentials_renewed",
             expires_at=expires_at and datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="seconds"),
-            lifetime_s=round(fetched.lifetime),
+            lifetime_s=round(fetched.lifetime) if math.isfinite(fetched.lifetime) else None,
         )
         if fetched.lifetime < _SHORT_LIFE:
             log.warning("credentials_short_lived", lifetime_s=round(fetched.lifetime, 1))
