@@ -47,7 +47,7 @@ from syncd.policies import (
     plan_policy,
     proxy_secrets,
 )
-from syncd.ports import Clock, Watcher
+from syncd.ports import Clock, Credentials, Pace, ServerTime, Watcher
 
 if TYPE_CHECKING:  # botocore comes in only when the destination is opened
     from syncd.adapters.s3.retrying import RetryingStore
@@ -235,22 +235,13 @@ class Household:
         )
 
     def _new_store(self, config: Config) -> tuple[RetryingStore, AwsSums]:
-        where, upload = config.destination, config.upload
-        return open_store(
+        return open_destination(
+            config,
             credentials=self.keeper,
             clock=self.clock,
             stop=self.stop,
             server_time=self._server_time,
             pace=self._pace,
-            region=where.region,
-            endpoint_url=where.endpoint_url,
-            addressing_style=where.addressing_style,
-            ca_file=None if where.ca_file is None else str(where.ca_file),
-            proxy=where.proxy,
-            expected_bucket_owner=where.expected_bucket_owner,
-            connect_timeout=upload.connect_timeout.total_seconds(),
-            read_timeout=upload.read_timeout.total_seconds(),
-            connections=upload.files + upload.parts + 2,
         )
 
     def _new_world(self, config: Config) -> World:
@@ -327,6 +318,35 @@ class Household:
             since=known.since,
             clock_offset_s=self._server_time.offset(),
         )
+
+
+def open_destination(
+    config: Config,
+    *,
+    credentials: Credentials,
+    clock: Clock,
+    stop: threading.Event,
+    server_time: ServerTime,
+    pace: Pace | None = None,
+) -> tuple[RetryingStore, AwsSums]:
+    """The configured destination, and the sums for it; whoever opens it closes it."""
+    where, upload = config.destination, config.upload
+    return open_store(
+        credentials=credentials,
+        clock=clock,
+        stop=stop,
+        server_time=server_time,
+        pace=pace,
+        region=where.region,
+        endpoint_url=where.endpoint_url,
+        addressing_style=where.addressing_style,
+        ca_file=None if where.ca_file is None else str(where.ca_file),
+        proxy=where.proxy,
+        expected_bucket_owner=where.expected_bucket_owner,
+        connect_timeout=upload.connect_timeout.total_seconds(),
+        read_timeout=upload.read_timeout.total_seconds(),
+        connections=upload.files + upload.parts + 2,
+    )
 
 
 def _line(config: Config) -> tuple[object, ...]:

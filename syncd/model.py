@@ -205,6 +205,15 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenUpload:
+    """A multipart upload that is open at the destination; when it was begun by the store's clock."""
+
+    key: str
+    upload_id: str
+    initiated_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
     """One version of one file on its way: a row of the ledger."""
 

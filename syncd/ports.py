@@ -21,6 +21,7 @@ from syncd.model import (
     Fate,
     Fingerprint,
     HistoryEntry,
+    OpenUpload,
     Part,
     Pause,
     RemoteObject,
@@ -314,6 +315,10 @@ class ObjectStore(Protocol):
         """Open uploads of exactly this key as (upload id, initiated at); None where we may not list them."""
         ...
 
+    def uploads_below(self, bucket: str, prefix: str) -> list[OpenUpload] | None:
+        """Every open upload whose key begins so; None where we may not list them."""
+        ...
+
 
 class Ledger(Protocol):
     """Our memory on disk. Every method is one transaction; what it returns is committed."""
@@ -413,6 +418,10 @@ class Ledger(Protocol):
 
     def listed(self, standing: Standing | None, after: int, limit: int) -> list[Transfer]:
         """Rows with an id above `after` that stand so, in order; None: all that stand for a path."""
+        ...
+
+    def with_uploads(self) -> list[Transfer]:
+        """Transfers that have not ended and have an upload open, or may have one that is not recorded yet."""
         ...
 
     def last_id(self) -> int:

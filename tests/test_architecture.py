@@ -40,9 +40,11 @@ MAY_IMPORT = {
     # where everything meets
     "offline": CONFIGURED | {"adapters"},
     "household": CONFIGURED | {"adapters"},
+    "errands": CONFIGURED | {"adapters", "household", "app"},
     "app": CONFIGURED | {"adapters", "household", "watchman"},
     "waiting": CONFIGURED | {"adapters"},
-    "cli": CONFIGURED | {"adapters", "once", "offline", "household", "app", "waiting", "demo", "credential_api"},
+    "cli": CONFIGURED
+    | {"adapters", "once", "offline", "errands", "household", "app", "waiting", "demo", "credential_api"},
     "__main__": {"cli"},
     # programs of their own
     "credential_api": set(),

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from syncd.model import Condition, Part, RemoteObject, Stored, Target
+from syncd.model import Condition, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Clock, ObjectStore
 
 READINGS = 2
@@ -137,6 +137,10 @@ class HeardStore:
     def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
         """As the store does it."""
         return self._store.list_uploads(bucket, key)
+
+    def uploads_below(self, bucket: str, prefix: str) -> list[OpenUpload] | None:
+        """As the store does it."""
+        return self._store.uploads_below(bucket, prefix)
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """As the store does it, heard."""

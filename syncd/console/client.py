@@ -62,6 +62,10 @@ class Client:
         """A page of what would be done with the files that are there."""
         return self._ask("GET", "/plan" if at is None else f"/plan?at={at}")
 
+    def uploads(self) -> dict[str, Any]:
+        """Which uploads the ledger owns."""
+        return self._ask("GET", "/uploads")
+
     def pause(self, seconds: float | None) -> dict[str, Any]:
         """Nothing is sent for so long; None: until resumed."""
         return self._ask("POST", "/pause", json.dumps({"seconds": seconds}).encode("ascii"))

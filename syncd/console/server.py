@@ -1,7 +1,7 @@
 """The control socket: HTTP/JSON over a Unix socket, for the owner and the group only.
 
 `GET /status`, `GET /explain?path=...` (percent-encoded bytes), `GET /files?state=...&after=...` and `GET /plan?at=...` page
-by page, `POST /retry` with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
+by page, `GET /uploads`, `POST /retry` with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
 `CONNECTIONS` the oldest gives way. A failing answer is a 500 and costs the daemon nothing.
 """
 
@@ -53,6 +53,10 @@ class View(Protocol):
 
     def plan(self, at: str | None) -> dict[str, Any]:
         """A page of what would be done with the files that are there."""
+        ...
+
+    def uploads(self) -> dict[str, Any]:
+        """Which uploads the ledger owns."""
         ...
 
     def pause(self, seconds: float | None) -> dict[str, Any]:
@@ -233,6 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return HTTPStatus.OK, self._view.files(*_page_of(query))
             case "GET", "/plan":
                 return HTTPStatus.OK, self._view.plan(_place_of(query))
+            case "GET", "/uploads":
+                return HTTPStatus.OK, self._view.uploads()
             case "POST", "/pause":
                 return HTTPStatus.OK, self._view.pause(_seconds_of(self._body()))
             case "POST", "/resume":

@@ -12,6 +12,7 @@ from syncd.inside.plan import plan_document
 from syncd.inside.retry import retry_all, retry_document, retry_paths
 from syncd.inside.scene import Scene
 from syncd.inside.status import status_facts
+from syncd.inside.uploads import uploads_document
 from syncd.model import Standing
 
 
@@ -36,6 +37,10 @@ class Inside:
     def plan(self, at: str | None) -> dict[str, Any]:
         """A page of what would be done with the files that are there. Raises LedgerFailure, SyncdError."""
         return plan_document(at, self._scene)
+
+    def uploads(self) -> dict[str, Any]:
+        """Which uploads the ledger owns. Raises LedgerFailure."""
+        return uploads_document(self._scene)
 
     def pause(self, seconds: float | None) -> dict[str, Any]:
         """Nothing is sent for so long. Raises LedgerFailure."""

@@ -73,6 +73,10 @@ class WaitingForLedger:
         """Not now. Raises SyncdError."""
         raise self._not_now()
 
+    def uploads(self) -> dict[str, Any]:
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
     def pause(self, seconds: float | None) -> dict[str, Any]:  # noqa: ARG002
         """Not now. Raises SyncdError."""
         raise self._not_now()

@@ -44,6 +44,9 @@ class EchoView:
     def plan(self, at: str | None) -> dict[str, Any]:
         return {"files": [], "next": at}
 
+    def uploads(self) -> dict[str, Any]:
+        return {"uploads": ["u"]}
+
     def pause(self, seconds: float | None) -> dict[str, Any]:
         return {"seconds": seconds}
 
@@ -131,6 +134,7 @@ def test_every_question_comes_through(server: ControlServer, view: EchoView, pla
     assert client.files(Standing.PARKED, 2**40)["asked"] == ["parked", 2**40]
     assert client.plan(None)["next"] is None
     assert client.plan("2f61:")["next"] == "2f61:"
+    assert client.uploads() == {"uploads": ["u"]}
     assert client.pause(None) == {"seconds": None}
     assert client.pause(90.5) == {"seconds": 90.5}
     assert client.resume() == {"was_paused": True}

@@ -20,7 +20,7 @@ from syncd.errors import (
     Transient,
     UploadGone,
 )
-from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
+from syncd.model import Algorithm, Condition, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body
 
 TOKEN = "syncd-upload"
@@ -62,7 +62,7 @@ class FakeStore:
         self.uploads: dict[str, Upload] = {}
         self.completed: dict[str, tuple[str, str]] = {}
         self.writes: list[tuple[str, str]] = []  # (key, token) of every successful Put or Complete
-        self.written: dict[str, bytes] = {}  # by token: what it put there
+        self.written: list[tuple[str, bytes]] = []  # (token, content), beside `writes`
         self.part_bodies: list[tuple[str, int, int]] = []  # (upload id, number, size) of every body received
         self.after_part: Callable[[int], None] = lambda number: None  # a test meddles here
         self._ids = 0
@@ -157,6 +157,15 @@ class FakeStore:
             (name, upload.initiated_at) for name, upload in self.uploads.items() if upload.target.key == key
         ]
 
+    def uploads_below(self, bucket: str, prefix: str) -> list[OpenUpload] | None:
+        if not self.may_list_uploads:
+            return None
+        return [
+            OpenUpload(key=upload.target.key, upload_id=name, initiated_at=upload.initiated_at)
+            for name, upload in self.uploads.items()
+            if upload.target.key.startswith(prefix)
+        ]
+
     # -- underneath
 
     def _upload(self, upload_id: str) -> Upload:
@@ -174,7 +183,7 @@ class FakeStore:
             target.content_type,
         )
         self.writes.append((target.key, target.token))
-        self.written[target.token] = data
+        self.written.append((target.token, data))
 
     def _check_bucket(self, bucket: str) -> None:
         if self.buckets is not None and bucket not in self.buckets:

@@ -60,13 +60,20 @@ class Rig:
         session_seconds: int = 900,
         min_part_size: int = 5 << 20,
         clock: Callable[[], float] = time.time,
+        role_may: tuple[str, ...] = (),
         **config: Any,
     ) -> None:
         """`clock`: that of the store and of the API; the device has this machine's."""
         self.place = place
         self.inbox = place / "inbox"
         self.inbox.mkdir(parents=True)
-        self.store = Store(place / "store", min_part_size=min_part_size, min_session_seconds=1, clock=clock)
+        self.store = Store(
+            place / "store",
+            min_part_size=min_part_size,
+            min_session_seconds=1,
+            clock=clock,
+            role_may=role_may,
+        )
         self.written: list[
             tuple[str, str]
         ] = []  # (key, SHA-256) of the object after every write that succeeded

@@ -328,6 +328,12 @@ class SqliteLedger:
             f"SELECT * FROM transfer {where(standing)} AND id > ? ORDER BY id LIMIT ?", after, limit
         )
 
+    def with_uploads(self) -> list[Transfer]:
+        return self._many(
+            f"SELECT * FROM transfer INDEXED BY live WHERE state NOT IN {_ENDED} "
+            "AND (upload_id IS NOT NULL OR state = 'creating') ORDER BY id"
+        )
+
     def last_id(self) -> int:
         return int(self._query("SELECT coalesce(max(id), 0) FROM transfer")[0][0])
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from syncd.adapters.s3.faults import Asked
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.errors import ChecksumIgnored, EncryptionIgnored
-from syncd.model import Algorithm, Part, RemoteObject, Stored
+from syncd.model import Algorithm, OpenUpload, Part, RemoteObject, Stored
 
 FIELD: Mapping[Algorithm, str] = {
     Algorithm.CRC64NVME: "ChecksumCRC64NVME",
@@ -131,15 +131,23 @@ def remote_object(answer: _Answer, asked: Asked) -> RemoteObject:
     )
 
 
-def uploads_of(page: _Answer, asked: Asked) -> list[tuple[str, float]]:
-    """The uploads of exactly this key on a ListMultipartUploads page, as (upload id, initiated at)."""
+def open_uploads(page: _Answer, asked: Asked) -> list[OpenUpload]:
+    """All uploads on a ListMultipartUploads page."""
     if not page.get("Bucket"):
         raise LostAnswer(f"{asked}: the answer does not name the bucket: was it S3 that answered?")
     return [
-        (upload["UploadId"], _seconds(upload.get("Initiated")))
+        OpenUpload(
+            key=upload["Key"], upload_id=upload["UploadId"], initiated_at=_seconds(upload.get("Initiated"))
+        )
         for upload in page.get("Uploads") or []
-        if upload.get("Key") == asked.key and upload.get("UploadId")
+        if upload.get("Key") and upload.get("UploadId")
     ]
+
+
+def uploads_of(page: _Answer, asked: Asked) -> list[tuple[str, float]]:
+    """The uploads of exactly this key on a ListMultipartUploads page, as (upload id, initiated at)."""
+    found = open_uploads(page, asked)
+    return [(upload.upload_id, upload.initiated_at) for upload in found if upload.key == asked.key]
 
 
 def next_uploads(page: _Answer, asked: Asked, markers: Mapping[str, str]) -> dict[str, str] | None:
@@ -147,10 +155,18 @@ def next_uploads(page: _Answer, asked: Asked, markers: Mapping[str, str]) -> dic
 
     Raises LostAnswer for a listing that stands still.
     """
-    if not page.get("IsTruncated") or page.get("NextKeyMarker") != asked.key:
+    return next_page(page, asked, markers) if page.get("NextKeyMarker") == asked.key else None
+
+
+def next_page(page: _Answer, asked: Asked, markers: Mapping[str, str]) -> dict[str, str] | None:
+    """Where the next page begins; None when there is none. Raises LostAnswer for a listing that stands still."""
+    if not page.get("IsTruncated"):
         return None
-    following = {"KeyMarker": asked.key, "UploadIdMarker": page.get("NextUploadIdMarker") or ""}
-    if following == markers:
+    following = {
+        "KeyMarker": page.get("NextKeyMarker") or "",
+        "UploadIdMarker": page.get("NextUploadIdMarker") or "",
+    }
+    if following == markers or not following["KeyMarker"]:
         raise LostAnswer(f"{asked}: the listing does not get beyond upload {following['UploadIdMarker']}")
     return following
 

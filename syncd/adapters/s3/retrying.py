@@ -18,7 +18,7 @@ import tenacity
 
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.errors import LockedOut, Transient
-from syncd.model import Condition, CredentialSet, Part, RemoteObject, Stored, Target
+from syncd.model import Condition, CredentialSet, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Clock, Credentials, ObjectStore
 
 log = structlog.get_logger()
@@ -102,6 +102,10 @@ class RetryingStore:
     def list_uploads(self, bucket: str, key: str) -> list[tuple[str, float]] | None:
         """ListMultipartUploads; see the port."""
         return self._persist("list_uploads", key, lambda: self._store.list_uploads(bucket, key))
+
+    def uploads_below(self, bucket: str, prefix: str) -> list[OpenUpload] | None:
+        """ListMultipartUploads; see the port."""
+        return self._persist("list_uploads", prefix, lambda: self._store.uploads_below(bucket, prefix))
 
     def _persist(self, operation: str, key: str, call: Callable[[], _T], *, lost_too: bool = True) -> _T:
         """The call's result, tried again through seconds of trouble, and once with new credentials or the right time."""

@@ -21,7 +21,7 @@ from syncd.adapters.s3.client import Clients
 from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, translate
 from syncd.adapters.s3.outages import LostAnswer, cause_in
 from syncd.errors import ChecksumIgnored, Doubtful, EncryptionIgnored, LockedOut, SyncdError, UploadGone
-from syncd.model import Algorithm, Condition, Part, RemoteObject, Stored, Target
+from syncd.model import Algorithm, Condition, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Pace
 
 
@@ -172,6 +172,21 @@ class S3Store:
                 return None
             found.extend(answers.uploads_of(page, asked))
             markers = answers.next_uploads(page, asked, markers)
+        return found
+
+    def uploads_below(self, bucket: str, prefix: str) -> list[OpenUpload] | None:
+        """Every open upload whose key begins so; None where we may not list them."""
+        asked = Asked(operation="list_uploads", bucket=bucket, key=prefix)
+        found: list[OpenUpload] = []
+        markers: dict[str, str] | None = {}
+        while markers is not None:
+            try:
+                given = {"Bucket": bucket, "Prefix": prefix, "MaxUploads": self._page, **markers}
+                page = self._call(asked, "list_multipart_uploads", given)
+            except NotShown:
+                return None
+            found.extend(answers.open_uploads(page, asked))
+            markers = answers.next_page(page, asked, markers)
         return found
 
     def _reader(self, body: Body) -> BodyReader:
