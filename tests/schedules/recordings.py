@@ -40,7 +40,8 @@ class Recording:
 class Recordings:
     """`held`: every content that was ever at a path. `left`: paths that a file left, by whatever way.
 
-    `inodes`: the numbers that `ThriftyDisk` gives to those of the system, lowest first, so that every one is soon used again.
+    `sly`: contents that came under the size and date of another. `inodes`: the numbers that `ThriftyDisk` gives to those
+    of the system, lowest first, so that every one is soon used again.
     """
 
     root: Path
@@ -50,6 +51,7 @@ class Recordings:
     left: set[str] = field(default_factory=set)
     inodes: dict[int, int] = field(default_factory=dict)
     _contents: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    sly: set[bytes] = field(default_factory=set)
     _ever: set[bytes] = field(default_factory=set)
     _again: set[bytes] = field(default_factory=set)
     _stats: dict[str, os.stat_result] = field(default_factory=dict)
@@ -79,7 +81,9 @@ class Recordings:
         content = self.new_content(size)
         (self.root / path).write_bytes(content)
         self._restore_mtime(path, like)
-        self.files[path] = Recording(self._inode(path), content, self._changed_at(content))
+        self.sly |= {content} if like is not None else set()
+        changed_at = None if like is not None else self._changed_at(content)
+        self.files[path] = Recording(self._inode(path), content, changed_at)
         self._noted()
 
     def append(self, path: str, size: int) -> None:
@@ -98,6 +102,7 @@ class Recordings:
         self._write(path, self.new_content(len(file.content)), "r+b")
         if keep_mtime:
             self._restore_mtime(path, former)
+            self.sly.add(file.content)
             file.changed_at = None  # by size and date it is the same file: the quiet time need not begin anew
             self._noted()
 
@@ -111,6 +116,7 @@ class Recordings:
         self._restore_mtime(f"{path}.tmp", former if keep_mtime else None)
         inode = self._inode(f"{path}.tmp")
         beside.replace(self.root / path)
+        self.sly |= {content} if keep_mtime else set()
         self.files[path] = Recording(inode, content, None if keep_mtime else self._changed_at(content))
         self._noted()
 
@@ -231,7 +237,7 @@ class ThriftyDisk(LocalDisk):
         for item in super().scan(root, **options):
             yield Entry(item.path, self.renumbered(item.fingerprint)) if isinstance(item, Entry) else item
 
-    def open(self, root: bytes, path: bytes) -> OpenFile:
+    def open(self, root: bytes, path: bytes) -> Any:
         return _Renumbered(super().open(root, path), self)
 
 

@@ -29,6 +29,7 @@ STORE_CALLS = frozenset(
 LEDGER_CALLS = frozenset(
     {
         *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
+        *("forget_waits", "first_scan_ended", "bring_forward"),
     }
 )
 DISK_CALLS = frozenset({"open", "look", "writer"})
@@ -81,6 +82,7 @@ class Troubles:
     """Whether the credentials are, by the API and by the store."""
     foreign: set[str] = field(default_factory=set)
     """Keys under which a stranger put something."""
+    heard: Callable[[], None] = lambda: None  # the store answered, and its answer had a date
     kills: int = 0
     lost_creates: int = 0
 
@@ -90,6 +92,8 @@ class Troubles:
     def call(self, name: str, carry_out: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         if name in STORE_CALLS and self.refused:
             raise LockedOut("InvalidAccessKeyId", code="credentials")
+        if name in STORE_CALLS:
+            self.heard()
         struck = next((each for each in self.planned if name in each.calls), None)
         if struck is None:
             return carry_out()
