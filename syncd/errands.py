@@ -9,16 +9,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from syncd import app
+from syncd.act.body import BLOCK, sum_of_span
 from syncd.adapters.clock import SystemClock
+from syncd.adapters.disk import LocalDisk
 from syncd.adapters.server_time import LearntTime
 from syncd.config.model import Config
-from syncd.errors import SyncdError
+from syncd.decide.audit import Proven, disagreements, local_disagreement
+from syncd.decide.plan import spans
+from syncd.errors import Refused, SyncdError, Vanished
 from syncd.household import open_destination
-from syncd.model import CredentialSet
+from syncd.model import Algorithm, CredentialSet
 from syncd.policies import destination_policy
-from syncd.ports import Clock, ObjectStore, ServerTime, Sums
+from syncd.ports import Clock, ObjectStore, OpenFile, ServerTime, Sums
 
 FRESH_S = 300.0
 """A set is fetched anew after so long: the shortest session lasts three times that."""
@@ -89,3 +94,70 @@ def abroad(config: Config) -> Iterator[Abroad]:
             prefix=policy.prefix_for(found, config.device),
             server_time=server_time,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An uploaded file as the ledger has it: what was proven, where the object is, where the file was."""
+
+    proven: Proven
+    bucket: str
+    key: str
+    part_size: int | None
+    folder: bytes
+    path: bytes
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Claim:
+        """From what the view tells."""
+        return cls(
+            proven=Proven(
+                token=document["token"],
+                size=document["size"],
+                algorithm=Algorithm(document["algorithm"]),
+                checksum=document["checksum"],
+                etag=document["etag"],
+            ),
+            bucket=document["bucket"],
+            key=document["key"],
+            part_size=document["part_size"],
+            folder=bytes.fromhex(document["folder"]),
+            path=bytes.fromhex(document["name"]),
+        )
+
+
+def look_at_object(claim: Claim, there: Abroad) -> list[str]:
+    """What the object shows otherwise than was proven. Raises what the store raises, but for refusals of this key."""
+    try:
+        return disagreements(claim.proven, there.store.head(claim.bucket, claim.key))
+    except Refused as refused:
+        return [str(refused)]
+
+
+def read_local(claim: Claim, sums: Sums) -> tuple[str, str | None]:
+    """`same`, `gone`, `unread` or `differs`, and what is to be said of it."""
+    try:
+        file = LocalDisk().open(claim.folder, claim.path)
+    except Vanished:
+        return "gone", None
+    except SyncdError as error:
+        return "unread", str(error)
+    try:
+        size = file.fingerprint().size
+        checksum = _sum(claim, file, sums) if size == claim.proven.size else ""
+    except SyncdError as error:
+        return "unread", str(error)
+    finally:
+        file.close()
+    told = local_disagreement(claim.proven, size, checksum)
+    return ("same", None) if told is None else ("differs", told)
+
+
+def _sum(claim: Claim, file: OpenFile, sums: Sums) -> str:
+    """Over the whole file, as the store shows it for an object that was sent in parts of this size."""
+    block, algorithm = memoryview(bytearray(BLOCK)), claim.proven.algorithm
+    parts = [
+        (sum_of_span(file, span, block, algorithm, sums), span.size)
+        for span in spans(claim.proven.size, claim.part_size)
+    ]
+    return sums.whole(algorithm, parts, multipart=claim.part_size is not None)

@@ -17,6 +17,7 @@ VERBS: Final = {
     "explain": "Tell where one file stands and what it waits for.",
     "retry": "Take up files again that were set aside.",
     "plan": "Show what would be done with the files that are there now.",
+    "verify": "Ask the destination whether the objects are what was proven.",
     "orphans": "Show uploads that are open at the destination and that nobody goes on with.",
     "pause": "Send nothing until resume, or for a while.",
     "resume": "End a pause.",

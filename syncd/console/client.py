@@ -66,6 +66,11 @@ class Client:
         """Which uploads the ledger owns."""
         return self._ask("GET", "/uploads")
 
+    def proven(self, path: bytes | None, after: int = 0) -> dict[str, Any]:
+        """What was proven of the file at a path; None: a page of all."""
+        which = f"after={after}" if path is None else f"path={quote_from_bytes(path)}"
+        return self._ask("GET", f"/proven?{which}")
+
     def pause(self, seconds: float | None) -> dict[str, Any]:
         """Nothing is sent for so long; None: until resumed."""
         return self._ask("POST", "/pause", json.dumps({"seconds": seconds}).encode("ascii"))

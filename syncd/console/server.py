@@ -1,7 +1,7 @@
 """The control socket: HTTP/JSON over a Unix socket, for the owner and the group only.
 
 `GET /status`, `GET /explain?path=...` (percent-encoded bytes), `GET /files?state=...&after=...` and `GET /plan?at=...` page
-by page, `GET /uploads`, `POST /retry` with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
+by page, `GET /uploads`, `GET /proven?path=...` or `?after=...`, `POST /retry` with {"paths": [...]} or {"all": true}, `POST /pause` with {"seconds": ...}, `POST /resume`, `POST /rescan`. One request per connection, one thread each. Refuses what is large, and lets nobody wait for a slow client: beyond
 `CONNECTIONS` the oldest gives way. A failing answer is a 500 and costs the daemon nothing.
 """
 
@@ -57,6 +57,10 @@ class View(Protocol):
 
     def uploads(self) -> dict[str, Any]:
         """Which uploads the ledger owns."""
+        ...
+
+    def proven(self, path: bytes | None, after: int = 0) -> dict[str, Any]:
+        """What was proven of the file at a path; None: a page of all."""
         ...
 
     def pause(self, seconds: float | None) -> dict[str, Any]:
@@ -228,27 +232,43 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ask(self) -> Answer:
         place, _, query = self.path.partition("?")
-        match self.command, place:
-            case "GET", "/status" | "/status.json":
-                return HTTPStatus.OK, self._view.status()
-            case "GET", "/explain":
-                return HTTPStatus.OK, self._view.explain(_path_of(query))
-            case "GET", "/files":
-                return HTTPStatus.OK, self._view.files(*_page_of(query))
-            case "GET", "/plan":
-                return HTTPStatus.OK, self._view.plan(_place_of(query))
-            case "GET", "/uploads":
-                return HTTPStatus.OK, self._view.uploads()
-            case "POST", "/pause":
-                return HTTPStatus.OK, self._view.pause(_seconds_of(self._body()))
-            case "POST", "/resume":
-                return HTTPStatus.OK, self._view.resume()
-            case "POST", "/rescan":
-                return HTTPStatus.OK, self._view.rescan()
-            case "POST", "/retry":
-                return HTTPStatus.OK, self._view.retry(_paths_of(self._body()))
+        answer = self._look(place, query) if self.command == "GET" else self._change(place)
+        if answer is None:
+            raise BadRequest(HTTPStatus.NOT_FOUND, f"there is nothing at {self.command} {place}")
+        return HTTPStatus.OK, answer
+
+    def _look(self, place: str, query: str) -> dict[str, Any] | None:
+        """What changes nothing; None for a place that is none."""
+        match place:
+            case "/status" | "/status.json":
+                return self._view.status()
+            case "/explain":
+                return self._view.explain(_path_of(query))
+            case "/files":
+                return self._view.files(*_page_of(query))
+            case "/plan":
+                return self._view.plan(_place_of(query))
+            case "/uploads":
+                return self._view.uploads()
+            case "/proven":
+                path = _path_of(query) if "path" in _asked_of(query) else None
+                return self._view.proven(path, _page_of(query)[1])
             case _:
-                raise BadRequest(HTTPStatus.NOT_FOUND, f"there is nothing at {self.command} {place}")
+                return None
+
+    def _change(self, place: str) -> dict[str, Any] | None:
+        """What changes something; None for a place that is none."""
+        match self.command, place:
+            case "POST", "/pause":
+                return self._view.pause(_seconds_of(self._body()))
+            case "POST", "/resume":
+                return self._view.resume()
+            case "POST", "/rescan":
+                return self._view.rescan()
+            case "POST", "/retry":
+                return self._view.retry(_paths_of(self._body()))
+            case _:
+                return None
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")

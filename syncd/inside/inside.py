@@ -9,6 +9,7 @@ from syncd.inside import steer
 from syncd.inside.explain import explain_document
 from syncd.inside.files import files_document
 from syncd.inside.plan import plan_document
+from syncd.inside.proven import proven_at, proven_page
 from syncd.inside.retry import retry_all, retry_document, retry_paths
 from syncd.inside.scene import Scene
 from syncd.inside.status import status_facts
@@ -41,6 +42,10 @@ class Inside:
     def uploads(self) -> dict[str, Any]:
         """Which uploads the ledger owns. Raises LedgerFailure."""
         return uploads_document(self._scene)
+
+    def proven(self, path: bytes | None, after: int = 0) -> dict[str, Any]:
+        """What was proven of the file at a path; None: a page of all. Raises LedgerFailure."""
+        return proven_page(after, self._scene) if path is None else proven_at(path, self._scene)
 
     def pause(self, seconds: float | None) -> dict[str, Any]:
         """Nothing is sent for so long. Raises LedgerFailure."""

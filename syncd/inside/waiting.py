@@ -77,6 +77,10 @@ class WaitingForLedger:
         """Not now. Raises SyncdError."""
         raise self._not_now()
 
+    def proven(self, path: bytes | None, after: int = 0) -> dict[str, Any]:  # noqa: ARG002
+        """Not now. Raises SyncdError."""
+        raise self._not_now()
+
     def pause(self, seconds: float | None) -> dict[str, Any]:  # noqa: ARG002
         """Not now. Raises SyncdError."""
         raise self._not_now()

@@ -47,6 +47,9 @@ class EchoView:
     def uploads(self) -> dict[str, Any]:
         return {"uploads": ["u"]}
 
+    def proven(self, path: bytes | None, after: int = 0) -> dict[str, Any]:
+        return {"path": None if path is None else path.hex(), "after": after}
+
     def pause(self, seconds: float | None) -> dict[str, Any]:
         return {"seconds": seconds}
 
@@ -135,6 +138,8 @@ def test_every_question_comes_through(server: ControlServer, view: EchoView, pla
     assert client.plan(None)["next"] is None
     assert client.plan("2f61:")["next"] == "2f61:"
     assert client.uploads() == {"uploads": ["u"]}
+    assert client.proven(None, 7) == {"path": None, "after": 7}
+    assert client.proven(b"/a\xff") == {"path": b"/a\xff".hex(), "after": 0}
     assert client.pause(None) == {"seconds": None}
     assert client.pause(90.5) == {"seconds": 90.5}
     assert client.resume() == {"was_paused": True}
