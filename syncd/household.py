@@ -351,9 +351,10 @@ def open_destination(
 
 def _line(config: Config) -> tuple[object, ...]:
     """What the connection to the destination is made of."""
-    upload = config.upload
+    where, upload = config.destination, config.upload
     return (
-        config.destination,
+        (where.region, where.endpoint_url, where.addressing_style, where.ca_file),
+        (where.proxy, where.expected_bucket_owner),
         upload.connect_timeout,
         upload.read_timeout,
         upload.files + upload.parts,

@@ -6,6 +6,7 @@ import json
 import os
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,26 @@ def test_the_verb_creds_asks_the_chain_that_is_configured(
     device = daemon(**chain)
     found = fetch_credentials(load(device.config))
     assert (found.access_key, found.bucket) == (servers.store.access_key, None)
+
+
+def test_an_api_that_answers_later_than_the_configured_timeout_counts_as_silent(
+    daemon: Daemon, servers: Servers
+) -> None:
+    def silent(_request: Request) -> Answer:
+        time.sleep(0.4)  # the other side is slow: there is nothing to wait for
+        return json_answer(503, {})
+
+    servers.endpoint.override = silent
+    api = {"url": servers.endpoint.url, "token_file": str(servers.token_file)}
+    device = daemon(credentials={"api": api | {"timeout": "200ms"}})
+    device.run(lambda: "did not answer in 0.2 s" in (device.app.keeper.snapshot().failure or ""))
+
+
+def test_new_credentials_are_fetched_as_long_before_the_end_as_is_configured(
+    daemon: Daemon, servers: Servers
+) -> None:
+    api = {"url": servers.endpoint.url, "token_file": str(servers.token_file)}
+    device = daemon(credentials={"api": api | {"renew_before": "1m"}})
+    device.run(lambda: device.app.keeper.snapshot().renewals == 1)
+    left = device.app.keeper._try_at - device.app.clock.boottime()
+    assert 900 - 1.1 * 60 - 10 < left < 900 - 60  # without the key it would be a third of the 900 s

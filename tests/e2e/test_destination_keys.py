@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ from typing import Any
 import pytest
 from support import proxy as proxies
 from support.house import computable
+from support.pki import self_signed
 from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
+from syncd.demo.loopback import Answer, Request
 from syncd.demo.store import Habits
 from syncd.demo.store.objects import Description, ObjectRecord
 from syncd.demo.store.store import ACCOUNT
@@ -42,7 +46,7 @@ def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
         return running[-1]
 
     yield start
-    servers.store.habits = Habits()
+    servers.store.habits, servers.endpoint.override = Habits(), None
     for one in running:
         one.__exit__()
 
@@ -238,3 +242,47 @@ def test_a_checksum_that_is_asked_for_by_name_and_not_honoured_locks_and_never_f
     device.run(lambda: all(map(device.done, FILES)))
     assert {device.proof(name) for name in FILES} == {"md5"}
     assert not servers.store.uploads()
+
+
+def test_bucket_prefix_and_region_of_the_configuration_win_over_what_the_api_answers(
+    daemon: Daemon, servers: Servers
+) -> None:
+    def elsewhere(request: Request) -> Answer:
+        document = json.loads(servers.endpoint._credentials(request).body)
+        document["Destination"] = {"Bucket": "nobodys", "Prefix": "elsewhere/", "Region": "eu-north-1"}
+        return endpoint.json_answer(200, document)
+
+    servers.endpoint.override = elsewhere
+    here = {"bucket": servers.store.bucket, "region": servers.store.region}
+    device = daemon(**here)
+    device.write(destination={**here, "prefix": f"{device.device}/kept-"})
+    assert device.reload()
+    device.drop("film", LARGE)
+    device.run(lambda: device.done("film"))
+    assert device.row("film").key == f"{device.device}/kept-film"
+    assert servers.store.read(f"{device.device}/kept-film") == LARGE
+
+
+def test_the_ca_file_of_the_configuration_vouches_for_the_store(
+    daemon: Daemon, servers: Servers, tmp_path: Path
+) -> None:
+    pem = self_signed(tmp_path / "store.pem", "localhost")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    with proxies.running(tls, leads_to=servers.store.port) as front:
+        url = {"endpoint_url": f"https://localhost:{front.port}"}
+        device = daemon(**url)
+        device.drop("film")
+        device.run(lambda: device.closed() == "tls")
+        device.write(destination=url | {"ca_file": str(pem)})
+        assert device.reload()
+        device.run(lambda: device.done("film"))
+
+
+def test_what_only_concerns_objects_changes_without_a_new_connection(daemon: Daemon) -> None:
+    device = daemon()
+    store = device.app.household._store
+    for change, same in (({"metadata": {"lab": "8"}}, True), ({"proxy": "http://127.0.0.1:9"}, False)):
+        device.write(destination=change)
+        assert device.reload()
+        assert (device.app.household._store is store) is same

@@ -57,8 +57,10 @@ class Proxy:
             stack.callback(client.close)
             if self._tls is not None:
                 client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
+                self._open.append(client)
             if self.leads_to is not None:
                 behind = stack.enter_context(socket.create_connection(("127.0.0.1", self.leads_to)))
+                self._open.append(behind)
                 self._start(_pipe, behind, client)
                 _pipe(client, behind)
                 return
