@@ -19,17 +19,22 @@ from syncd.cli.words import plain
 @click.option(
     "--all", "everything", is_flag=True, help="All files that are parked or wait for their next try."
 )
+@click.option(
+    "--replan", is_flag=True, help="Plan anew what is planned: key, part size and checksum of today."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def command(config_file: Path, paths: tuple[str, ...], everything: bool, as_json: bool) -> int:
+def command(config_file: Path, paths: tuple[str, ...], everything: bool, replan: bool, as_json: bool) -> int:
     """Take up files again that were set aside.
 
-    Parked files get another chance, files that wait for their next try are due now. Works without a daemon too. Ends
-    with 1 when a PATH is unknown or neither parked nor waiting.
+    Parked files get another chance, files that wait for their next try are due now. What is planned keeps its plan,
+    also when the configuration has changed since; --replan gives it another: an upload that is open is aborted, and what
+    it has sent is sent again. Works without a daemon too. Ends with 1 when a PATH is unknown or neither parked nor
+    waiting.
     """
     if everything == bool(paths):
         raise click.UsageError("give one PATH or more, or --all")
     where = None if everything else [absolute(path) for path in paths]
-    _, document = step_in(configured(config_file), lambda view: view.retry(where))
+    _, document = step_in(configured(config_file), lambda view: view.retry(where, replan=replan))
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:

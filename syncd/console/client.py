@@ -83,11 +83,11 @@ class Client:
         """Every folder is scanned now."""
         return self._ask("POST", "/rescan", b"")
 
-    def retry(self, paths: Sequence[bytes] | None) -> dict[str, Any]:
-        """Another chance for these absolute paths; None: for all."""
+    def retry(self, paths: Sequence[bytes] | None, *, replan: bool = False) -> dict[str, Any]:
+        """Another chance for these absolute paths; None: for all. `replan`: what is planned is planned anew."""
         if paths is None:
-            return self._retry({"all": True})
-        answers = [self._retry({"paths": bundle}) for bundle in _bundles(paths)]
+            return self._retry({"all": True, "replan": replan})
+        answers = [self._retry({"paths": bundle, "replan": replan}) for bundle in _bundles(paths)]
         return {
             "retried": sum(answer["retried"] for answer in answers),
             "left": sum(answer["left"] for answer in answers),

@@ -75,8 +75,8 @@ class View(Protocol):
         """Every folder is scanned now."""
         ...
 
-    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
-        """Another chance for these paths, or for all."""
+    def retry(self, paths: list[bytes] | None, *, replan: bool = False) -> dict[str, Any]:
+        """Another chance for these paths, or for all; `replan`: what is planned is planned anew."""
         ...
 
 
@@ -266,7 +266,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST", "/rescan":
                 return self._view.rescan()
             case "POST", "/retry":
-                return self._view.retry(_paths_of(self._body()))
+                paths, replan = _retry_of(self._body())
+                return self._view.retry(paths, replan=replan)
             case _:
                 return None
 
@@ -351,8 +352,15 @@ def _seconds_of(body: bytes) -> float | None:
     return float(seconds)
 
 
-def _paths_of(body: bytes) -> list[bytes] | None:
+def _retry_of(body: bytes) -> tuple[list[bytes] | None, bool]:
     document = _document_of(body, '{"paths": [...]} or {"all": true}')
+    replan = document.get("replan", False)
+    if not isinstance(replan, bool):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "replan is true or false")
+    return _paths_of(document), replan
+
+
+def _paths_of(document: dict[str, Any]) -> list[bytes] | None:
     paths, everything = document.get("paths"), document.get("all", False)
     if everything is True and not paths:
         return None

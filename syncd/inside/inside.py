@@ -59,7 +59,9 @@ class Inside:
         """Every folder is scanned now. Raises SyncdError where no daemon runs."""
         return steer.rescan(self._scene)
 
-    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
-        """Another chance for these paths; None: for all. Raises LedgerFailure."""
+    def retry(self, paths: list[bytes] | None, *, replan: bool = False) -> dict[str, Any]:
+        """Another chance for these paths; None: for all. `replan`: by another plan. Raises LedgerFailure."""
         scene = self._scene
-        return retry_document(retry_all(scene) if paths is None else retry_paths(paths, scene))
+        if paths is None:
+            return retry_document(retry_all(scene, replan=replan))
+        return retry_document(retry_paths(paths, scene, replan=replan))

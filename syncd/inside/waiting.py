@@ -93,7 +93,7 @@ class WaitingForLedger:
         """Not now. Raises SyncdError."""
         raise self._not_now()
 
-    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:  # noqa: ARG002
+    def retry(self, paths: list[bytes] | None, *, replan: bool = False) -> dict[str, Any]:  # noqa: ARG002
         """Not now. Raises SyncdError."""
         raise self._not_now()
 

@@ -26,6 +26,7 @@ class EchoView:
     def __init__(self) -> None:
         self.failure: Exception | None = None
         self.retries: list[list[bytes] | None] = []
+        self.replans: list[bool] = []
         self.gate = threading.Event()
         self.gate.set()
 
@@ -59,8 +60,9 @@ class EchoView:
     def rescan(self) -> dict[str, Any]:
         return {"folders": []}
 
-    def retry(self, paths: list[bytes] | None) -> dict[str, Any]:
+    def retry(self, paths: list[bytes] | None, *, replan: bool = False) -> dict[str, Any]:
         self.retries.append(paths)
+        self.replans.append(replan)
         return {"retried": 0, "left": len(paths or ()), "paths": [path.hex() for path in paths or ()]}
 
 
@@ -147,6 +149,9 @@ def test_every_question_comes_through(server: ControlServer, view: EchoView, pla
     assert client.retry([b"/srv/\xff", b"/b"])["paths"] == [b"/srv/\xff".hex(), b"/b".hex()]
     assert client.retry(None) == {"retried": 0, "left": 0, "paths": []}
     assert view.retries == [[b"/srv/\xff", b"/b"], None]
+    client.retry(None, replan=True)
+    client.retry([b"/b"], replan=True)
+    assert view.replans == [False, False, True, True]
 
 
 def test_more_paths_than_a_body_holds_go_in_portions(
@@ -219,6 +224,7 @@ def test_what_makes_no_sense_is_refused_in_json(
         b'{"paths": ["/\\ud800"]}',
         b'{"paths": ["/a"], "all": true}',
         b'{"all": 1}',
+        b'{"all": true, "replan": 1}',
         b"\xff\xfe",
     ],
 )

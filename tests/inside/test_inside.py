@@ -14,6 +14,9 @@ from support.house import BUCKET
 from support.room import Room, closing
 
 from syncd.adapters import machine
+from syncd.adapters.watch import NullWatcher
+from syncd.clerk import Plant
+from syncd.decide.keys import parse
 from syncd.errors import LockedOut, RowMoved, Transient
 from syncd.inside import Inside
 from syncd.model import Algorithm, Amend, Change, Columns, Discover, Fingerprint, Move, State, Stored
@@ -422,3 +425,88 @@ def test_a_thousand_retried_files_are_counted_although_not_all_are_named(room: R
     done = room.inside.retry(None)
     assert (done["retried"], done["left"], len(done["paths"])) == (1200, 0, 1000)
     assert ledger.counts().parked == 0
+
+
+# -- retry --replan
+
+
+def parked_under_a_key(room: Room) -> bytes:
+    path = room.write("a", b"1")
+    strangers_object(room, "a")
+    room.house.run()
+    assert room.house.row("a").parked_reason
+    return path
+
+
+def another_template(room: Room) -> None:
+    """As a reload does it: visits and desks go on with another world."""
+    world = room.house.world
+    [(folder, policy)] = world.folders.items()
+    other = replace(policy, template=parse("{prefix}anew/{path}"))
+    room.house.clerk.change(
+        Plant(world=replace(world, folders={folder: other}), files_at_once=2, watcher=NullWatcher())
+    )
+
+
+def test_what_is_planned_keeps_its_key_unless_it_is_planned_anew(room: Room) -> None:
+    path = parked_under_a_key(room)
+    another_template(room)
+    assert room.inside.retry([path])["retried"] == 1
+    room.house.run()
+    assert "already under its key cam/inbox/a" in (room.house.row("a").parked_reason or "")
+    [outcome] = room.inside.retry([path], replan=True)["paths"]
+    assert outcome["text"] == "planned anew when it has settled, tried now (was to go to cam/inbox/a)"
+    room.house.run()
+    row = room.house.row("a")
+    assert (row.state, row.key) == (State.DONE, "cam/anew/a")
+    assert room.store.objects[BUCKET, "cam/inbox/a"].data == b"not ours"
+    assert any("planned anew by hand" in line["why"] for line in room.inside.explain(path)["history"])
+
+
+def test_an_open_upload_that_is_planned_anew_is_aborted(room: Room) -> None:
+    path = room.write("a", b"x" * 13)
+    stop: list[int] = []
+
+    def trouble(number: int) -> None:
+        stop.append(number)
+        if len(stop) == 1:
+            raise Transient("503", retry_after=600.0)
+
+    room.store.after_part = trouble
+    room.house.run(until=lambda: bool(room.house.states()) and room.house.row("a").attempts > 0)
+    [first] = room.store.uploads
+    another_template(room)
+    assert room.inside.retry(None, replan=True)["retried"] == 1
+    room.house.run()
+    assert (room.house.row("a").state, room.house.row("a").key) == (State.DONE, "cam/anew/a")
+    assert room.store.uploads == {}
+    assert [key for key, _ in room.store.writes] == ["cam/anew/a"]
+    assert first not in room.store.completed
+    assert room.inside.explain(path)["key"] == "cam/anew/a"
+
+
+def test_what_may_have_arrived_is_not_planned_anew(room: Room) -> None:
+    path = room.write("a", b"1")
+    room.store.put = refusing(Transient("503", retry_after=600.0))  # type: ignore[method-assign]
+    room.house.run(until=lambda: room.house.row("a").attempts > 0 if room.house.states() else False)
+    assert room.house.row("a").state is State.COMPLETING
+    [outcome] = room.inside.retry([path], replan=True)["paths"]
+    assert (outcome["retried"], "whether its object is there" in outcome["text"]) == (False, True)
+
+
+def test_planned_anew_without_a_daemon_it_goes_by_the_new_plan_at_the_next_start(
+    room: Room, tmp_path: Path
+) -> None:
+    path = parked_under_a_key(room)
+    assert "planned anew" in room.unattended.retry([path], replan=True)["paths"][0]["text"]
+    room.house.world.ledger.close()
+    with closing(Room(tmp_path, key="{prefix}anew/{path}")) as again:
+        again.house.run()
+        assert again.house.row("a").key == "cam/anew/a"
+
+
+def test_what_is_no_longer_watched_keeps_its_plan(room: Room) -> None:
+    path = parked_under_a_key(room)
+    elsewhere = Inside(replace(room.scene, folders={b"/elsewhere": next(iter(room.scene.folders.values()))}))
+    [outcome] = elsewhere.retry([path], replan=True)["paths"]
+    assert outcome["text"] == "it is not planned anew: its folder is no longer watched"
