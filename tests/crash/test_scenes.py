@@ -12,7 +12,14 @@ pytestmark = pytest.mark.sweep
 
 
 @pytest.mark.parametrize(
-    "scene", [scenes.strangers_object, scenes.other_size, scenes.other_checksum, scenes.other_token]
+    "scene",
+    [
+        scenes.strangers_object,
+        scenes.strangers_object_overwritten,
+        scenes.other_size,
+        scenes.other_checksum,
+        scenes.other_token,
+    ],
 )
 def test_only_token_size_and_checksum_together_prove_an_object_wherever_it_crashes(
     fast_directory: Path, scene: scenes.Scene

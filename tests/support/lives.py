@@ -146,6 +146,7 @@ class Trial:
     stays: bytes | None = None
     goes: bytes | None = None
     disposal: DisposalPolicy = field(default_factory=DisposalPolicy)
+    overwrite: bool = False
     lives: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -197,6 +198,7 @@ class Trial:
             wrap=wrap,
             credentials=CanaryCredentials(),
             disposal=self.disposal,
+            overwrite=self.overwrite,
         )
 
     def fork(self, name: str) -> Trial:

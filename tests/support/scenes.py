@@ -75,6 +75,11 @@ def strangers_object(place: Path) -> Maker:
     return _maker(place, StrangersStore, writes=0, stays=STRANGERS)
 
 
+def strangers_object_overwritten(place: Path) -> Maker:
+    """With `if_exists: overwrite` it makes way, for one write."""
+    return _maker(place, StrangersStore, writes=1, overwrite=True)
+
+
 def other_size(place: Path) -> Maker:
     """Our token over fewer bytes: written once more."""
     return _maker(place, lambda: DamagingStore(_one_byte_short), writes=2)
@@ -113,11 +118,20 @@ def _going(place: Path, disposal: DisposalPolicy) -> Maker:
     return make
 
 
-def _maker(place: Path, store: Callable[[], FakeStore], *, writes: int, stays: bytes | None = None) -> Maker:
+def _maker(
+    place: Path,
+    store: Callable[[], FakeStore],
+    *,
+    writes: int,
+    stays: bytes | None = None,
+    overwrite: bool = False,
+) -> Maker:
     root = place / "inbox"
     root.mkdir(parents=True)
     (root / "film").write_bytes(FILM)
-    return lambda number: Trial(root, place / f"trial-{number}", store(), writes=writes, stays=stays)
+    return lambda number: Trial(
+        root, place / f"trial-{number}", store(), writes=writes, stays=stays, overwrite=overwrite
+    )
 
 
 class Recorder:
