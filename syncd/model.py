@@ -192,6 +192,7 @@ class RemoteObject:
     checksums: dict[Algorithm, str]
     device: str | None = None
     etag_is_md5: bool = True
+    encryption: str | None = None  # by the server, as it says
     version_id: str | None = None
 
 

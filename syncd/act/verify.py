@@ -39,8 +39,10 @@ from syncd.model import (
     ForgetParts,
     Move,
     Proof,
+    RemoteObject,
     State,
     Stored,
+    Target,
     Transfer,
 )
 from syncd.ports import OpenFile
@@ -154,6 +156,9 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
     expected = _expected(transfer, _local_checksum(transfer, world))
     found = world.store.head(target.bucket, target.key)
     match examine(found, expected):
+        case Finding.OURS if found is not None and _kept_otherwise(transfer, target, found):
+            sets = Columns(condition=Condition(if_match=found.etag))
+            return begin_again(transfer, "our object is not encrypted as it was asked for", sets)
         case Finding.OURS if found is not None:
             # Perhaps by an earlier upload of ours than the one that is recorded: that one may still be open.
             proven = arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
@@ -170,6 +175,12 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
             return begin_again(transfer, "the object under the key has our token but not our bytes", sets)
         case _:
             return _absent(transfer, world, doubt, nothing=found is None)
+
+
+def _kept_otherwise(transfer: Transfer, target: Target, found: RemoteObject) -> bool:
+    """A Put whose answer was lost was not seen to be encrypted; of an upload its Create was."""
+    put = transfer.part_size is None
+    return put and target.encryption is not None and found.encryption != target.encryption
 
 
 def _absent(transfer: Transfer, world: World, doubt: Stale, *, nothing: bool) -> Sequence[Change]:

@@ -17,7 +17,7 @@ from support.whole import LARGE, Servers, Whole
 
 from syncd.demo import endpoint
 from syncd.demo.loopback import Answer, Request
-from syncd.demo.store import Habits
+from syncd.demo.store import Fault, Habits, Record
 from syncd.demo.store.objects import Description, ObjectRecord
 from syncd.demo.store.store import ACCOUNT
 from syncd.model import Algorithm
@@ -46,7 +46,7 @@ def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
         return running[-1]
 
     yield start
-    servers.store.habits, servers.endpoint.override = Habits(), None
+    servers.store.habits, servers.store.faults, servers.endpoint.override = Habits(), None, None
     for one in running:
         one.__exit__()
 
@@ -286,3 +286,32 @@ def test_what_only_concerns_objects_changes_without_a_new_connection(daemon: Dae
         device.write(destination=change)
         assert device.reload()
         assert (device.app.household._store is store) is same
+
+
+class LosesTheFirstPut:
+    """Its answer, not the object."""
+
+    lost = False
+
+    def before(self, _record: Record) -> Fault | None:
+        return None
+
+    def after(self, record: Record) -> Fault | None:
+        if self.lost or record.operation != "PutObject" or record.status != 200:
+            return None
+        self.lost = True
+        return Fault(drop=True)
+
+
+def test_what_was_stored_without_encryption_is_no_upload_either_when_the_answer_was_lost(
+    daemon: Daemon, servers: Servers
+) -> None:
+    servers.store.habits, servers.store.faults = Habits(ignores_encryption=True), LosesTheFirstPut()
+    device = daemon(server_side_encryption="AES256")
+    device.drop("film")
+    device.run(lambda: device.closed() == "bucket")
+    servers.store.habits = Habits()
+    device.app.gate.probe_now()
+    device.run(lambda: device.done("film"))
+    assert device.object("film").description.headers["x-amz-server-side-encryption"] == "AES256"
+    assert "our object is not encrypted as it was asked for" in device.told("film")

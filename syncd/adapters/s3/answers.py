@@ -127,6 +127,7 @@ def remote_object(answer: _Answer, asked: Asked) -> RemoteObject:
         device=metadata.get(DEVICE),
         checksums={kind: shown for kind in FIELD if (shown := checksum(answer, kind))},
         etag_is_md5=not (customer_key or by_kms),
+        encryption=answer.get("ServerSideEncryption"),
         version_id=answer.get("VersionId"),
     )
 
