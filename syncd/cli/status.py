@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,9 +15,13 @@ from syncd.cli.asking import ask, configured
 from syncd.cli.options import config_option
 from syncd.cli.words import bytes_text, plain, span_text
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
 Document = dict[str, Any]
 
-_COLOURS = {
+COLOURS = {
     "idle": "green",
     "working": "green",
     "waiting": "yellow",
@@ -27,16 +31,26 @@ _COLOURS = {
 }
 _ASIDE = {"parked", "checksum_ignored", "reading_again", "ledger_begun_anew", "clock", "watch_degraded"}
 """Reasons that are worth knowing but do not keep anything waiting."""
+FOLDERS = ("folder", "state", "files", "free", "watch", "last scan", "path")
+TRANSFERS = ("on its way", "of", "parts", "pace", "left", "path")
 
 
 @click.command("status")
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def command(config_file: Path, as_json: bool) -> int:
+@click.option("--follow", is_flag=True, help="Show it live until Ctrl-C or the daemon's end.")
+def command(config_file: Path, as_json: bool, follow: bool) -> int:
     """Show what the daemon does, what waits, and why.
 
-    Asks the running daemon. Without one it reads the ledger, says that syncd is not running, and ends with 1.
+    Asks the running daemon. Without one it reads the ledger, says that syncd is not running, and ends with 1. With
+    --follow a terminal shows bars and numbers live; elsewhere a line is told whenever the first line changes.
     """
+    if follow and as_json:
+        raise click.UsageError("--json is one document, --follow has no end: choose one")
+    if follow:
+        from syncd.cli.follow import follow_status  # noqa: PLC0415 - only where it is asked for
+
+        return follow_status(configured(config_file))
     running, document = ask(configured(config_file), lambda view: view.status())
     if as_json:
         click.echo(json.dumps(document, indent=2))
@@ -48,15 +62,13 @@ def command(config_file: Path, as_json: bool) -> int:
 
 
 def _show(document: Document) -> None:
-    colour = _COLOURS.get(document["state"])
-    click.secho(plain(headline(document)), fg=colour, bold=True)
-    for line in _lines(document):
+    click.secho(plain(headline(document)), fg=COLOURS.get(document["state"]), bold=True)
+    for line in lines(document):
         click.echo(plain(line))
-    folders = [_folder(folder) for folder in document["folders"]]
-    _table(("folder", "state", "files", "free", "watch", "last scan", "path"), folders)
-    transfers = [_transfer(transfer) for transfer in document["transfers"]]
+    _table(FOLDERS, [folder_row(folder) for folder in document["folders"]])
+    transfers = [transfer_row(transfer) for transfer in document["transfers"]]
     if transfers:
-        _table(("on its way", "of", "parts", "pace", "left", "path"), transfers)
+        _table(TRANSFERS, transfers)
     hidden = document["transfers_total"] - len(transfers)
     if hidden > 0:
         click.echo(f"and {hidden} more on their way")
@@ -105,7 +117,8 @@ def _files(count: int) -> str:
 # -- what follows
 
 
-def _lines(document: Document) -> Iterator[str]:
+def lines(document: Document) -> Iterator[str]:
+    """Reasons with their hints, then the numbers."""
     for reason in document["reasons"]:
         since = f" (since {_short(reason['since'])})" if reason["since"] else ""
         yield f"  {reason['code']}: {reason['text']}{since}"
@@ -140,7 +153,8 @@ def _short(moment: str | None) -> str:
         return moment
 
 
-def _folder(folder: Document) -> tuple[str, ...]:
+def folder_row(folder: Document) -> tuple[str, ...]:
+    """A line of the table of folders."""
     free = folder["free_bytes"]
     return (
         folder["name"],
@@ -153,7 +167,8 @@ def _folder(folder: Document) -> tuple[str, ...]:
     )
 
 
-def _transfer(transfer: Document) -> tuple[str, ...]:
+def transfer_row(transfer: Document) -> tuple[str, ...]:
+    """A line of the table of what is on its way."""
     size, sent = transfer["size"], transfer["sent"]
     pace, left = transfer["bytes_per_s"], transfer["eta_s"]
     return (
@@ -182,8 +197,14 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only where it is seen
+
+    Console().print(drawn(header, rows))
+
+
+def drawn(header: Sequence[str], rows: Sequence[Sequence[RenderableType]]) -> Table:
+    """A table for a terminal; a name in brackets is no markup."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - only where it is seen
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -191,5 +212,5 @@ def _drawn(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for name in header:  # the path, which stands last, takes what is left, and as many lines as it needs
         table.add_column(name, overflow="fold", no_wrap=name != header[-1])
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # Text: a name in brackets is no markup
-    Console().print(table)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return table

@@ -19,7 +19,7 @@ from syncd.clerk import Plant
 from syncd.decide.keys import parse
 from syncd.errors import LockedOut, RowMoved, Transient
 from syncd.inside import Inside
-from syncd.model import Algorithm, Amend, Change, Columns, Discover, Fingerprint, Move, State, Stored
+from syncd.model import Algorithm, Amend, Change, Columns, Discover, Fingerprint, Move, State, Stored, Target
 
 
 @pytest.fixture
@@ -300,6 +300,22 @@ def test_a_destination_that_ignores_checksums_is_told(room: Room) -> None:
     room.house.world.ledger.remember_checksum_ignored(f"aws {BUCKET}", 1.0)
     room.meet()
     assert [reason["code"] for reason in room.inside.status()["reasons"]] == ["checksum_ignored"]
+
+
+def test_while_the_probe_is_sending_nobody_is_told_that_there_are_no_credentials(room: Room) -> None:
+    room.write("a", b"x" * 13)
+    create, calls = room.store.create, iter([LockedOut("no credentials yet", code="credentials")])
+
+    def refuse_once(target: Target) -> str:
+        for refusal in calls:
+            raise refusal
+        return create(target)
+
+    room.store.create = refuse_once  # type: ignore[method-assign]
+    room.house.run(until=lambda: room.house.gate.closed() is not None)
+    assert room.inside.status()["state"] == "blocked"
+    document = room.during_a_part(room.inside.status)
+    assert (document["state"], document["reasons"]) == ("working", [])
 
 
 # -- retry
