@@ -40,11 +40,23 @@ MAY_IMPORT = {
     # where everything meets
     "offline": CONFIGURED | {"adapters"},
     "household": CONFIGURED | {"adapters"},
+    "attempt": CONFIGURED | {"errands"},
     "errands": CONFIGURED | {"adapters", "household", "app"},
     "app": CONFIGURED | {"adapters", "household", "watchman"},
     "waiting": CONFIGURED | {"adapters"},
     "cli": CONFIGURED
-    | {"adapters", "once", "offline", "errands", "household", "app", "waiting", "demo", "credential_api"},
+    | {
+        "adapters",
+        "once",
+        "offline",
+        "errands",
+        "attempt",
+        "household",
+        "app",
+        "waiting",
+        "demo",
+        "credential_api",
+    },
     "__main__": {"cli"},
     # programs of their own
     "credential_api": set(),

@@ -7,13 +7,21 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from syncd.cli.asking import configured
 from syncd.cli.options import config_option
+from syncd.cli.words import plain
 from syncd.errors import SyncdError
 from syncd.model import CredentialSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syncd.attempt import Step
+    from syncd.config import Config
 
 HIDDEN: Final = "[hidden]"
 
@@ -29,18 +37,35 @@ HIDDEN: Final = "[hidden]"
     help="json: as AssumeRole answers. env: lines for a shell. process: for credential_process of the AWS tools.",
 )
 @click.option("--show-secrets", is_flag=True, help="Do not hide the secret key and the session token.")
-def command(config_file: Path, form: str, show_secrets: bool) -> None:
+@click.option(
+    "--try",
+    "attempt",
+    is_flag=True,
+    help="Then write to the destination with them, each step told on stderr.",
+)
+def command(config_file: Path, form: str, show_secrets: bool, attempt: bool) -> int:
     """Ask the credential API and show what it answers.
 
     The daemon is not needed and not disturbed. Secrets are hidden unless you ask for them; the form process always has
-    them, and goes to a program, never to a terminal.
+    them, and goes to a program, never to a terminal. With --try the one object {prefix}.syncd/doctor is written, in one
+    piece and by multipart upload, and an upload of it is aborted: all that the daemon needs to be allowed. Ends with 1
+    at the first step that fails.
     """
     if form == "process" and sys.stdout.isatty():
         raise SyncdError(
             "the form process holds secrets in the clear and is for a program to read, not for a terminal",
             hint="put it into credential_process of an AWS profile, or use --format json",
         )
-    found = _ask(config_file)
+    config = configured(config_file)
+    if attempt:
+        return _try(config, lambda found: _show(found, form, show_secrets=show_secrets))
+    from syncd import app  # noqa: PLC0415 - heavy, and not for --help
+
+    _show(app.fetch_credentials(config), form, show_secrets=show_secrets)
+    return 0
+
+
+def _show(found: CredentialSet, form: str, *, show_secrets: bool) -> None:
     match form:
         case "process":
             click.echo(json.dumps({"Version": 1} | _keys(found, show=True)))
@@ -50,14 +75,29 @@ def command(config_file: Path, form: str, show_secrets: bool) -> None:
             click.echo(json.dumps(_document(found, show=show_secrets), indent=2))
 
 
-def _ask(config_file: Path) -> CredentialSet:
-    from syncd import app  # noqa: PLC0415 - heavy, and not for --help
-    from syncd.config import load  # noqa: PLC0415
-    from syncd.telemetry import logs  # noqa: PLC0415
+def _try(config: Config, show: Callable[[CredentialSet], None]) -> int:
+    """0 if every step went well."""
+    from syncd.attempt import attempt  # noqa: PLC0415 - heavy, and not for --help
+    from syncd.errands import abroad  # noqa: PLC0415
+    from syncd.policies import destination_policy  # noqa: PLC0415
 
-    config = load(config_file)
-    logs.configure("warning", config.log.format)
-    return app.fetch_credentials(config)
+    failed = False
+    with abroad(config) as there:
+        show(there.credentials)
+        for step in attempt(there, destination_policy(config), config.device):
+            failed = failed or step.error is not None
+            _tell(step)
+    return 1 if failed else 0
+
+
+def _tell(step: Step) -> None:
+    told = step.note if step.error is None else str(step.error)
+    click.echo(
+        plain(f"{'ok' if step.error is None else 'FAIL':<5} {step.what}{': ' if told else ''}{told}"),
+        err=True,
+    )
+    if step.error is not None and step.error.hint is not None:
+        click.echo(plain(f"hint: {step.error.hint}"), err=True)
 
 
 def _document(found: CredentialSet, *, show: bool) -> dict[str, Any]:

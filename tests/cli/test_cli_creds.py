@@ -6,11 +6,19 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from support.asking import Ask, asking
 from support.rig import Rig
+from support.script import Rule, Script
+
+from syncd.demo.store.faults import Fault
+from syncd.telemetry import logs
+
+WRITES = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +120,99 @@ def test_an_api_that_is_not_there_ends_with_1(rig: Rig, tmp_path: Path) -> None:
     assert told.returncode == 1
     assert told.stderr.startswith("syncd: cannot reach 127.0.0.1")
     assert "Traceback" not in told.stderr
+
+
+# -- creds --try
+
+KEY = "cam/.syncd/doctor"
+
+
+@pytest.fixture
+def ask(rig: Rig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ask:
+    monkeypatch.setattr(logs, "configure", lambda *_args, **_options: None)
+    return asking(rig.config, capfd)
+
+
+def left_behind(rig: Rig) -> tuple[list[str], int]:
+    return list(rig.store.objects()), len(rig.store.uploads())
+
+
+def done(rig: Rig) -> list[str]:
+    return [record.operation for record in rig.store.log if record.key == KEY and record.status < 300]
+
+
+def test_a_try_tells_each_step_and_leaves_one_object(rig: Rig) -> None:
+    told = rig.run("creds", "--try")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["Credentials"]["SecretAccessKey"] == "[hidden]"
+    lines = told.stderr.splitlines()
+    assert {line.split()[0] for line in lines} == {"ok"}
+    assert lines[0].startswith(f"ok    put s3://captures/{KEY}: 72 bytes, crc")
+    assert lines[1] == f"ok    head s3://captures/{KEY}: the object is what was sent, by checksum"
+    assert [line.split(":")[0] for line in lines[2:]] == [
+        "ok    create a multipart upload",
+        "ok    upload part 1",
+        "ok    list parts",
+        "ok    complete the upload",
+        "ok    head s3",
+        "ok    create a multipart upload",
+        "ok    abort the upload",
+    ]
+    assert left_behind(rig) == ([KEY], 0)
+    assert {record.key for record in rig.store.log if record.operation in WRITES} == {KEY}
+    assert done(rig) == [
+        *("PutObject", "HeadObject", "CreateMultipartUpload", "UploadPart", "ListParts"),
+        *("CompleteMultipartUpload", "HeadObject", "CreateMultipartUpload", "AbortMultipartUpload"),
+    ]
+    assert rig.run("creds", "--try", "--format", "env").returncode == 0  # again, over what is there
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "PutObject",
+        "HeadObject",
+        "CreateMultipartUpload",
+        "UploadPart",
+        "ListParts",
+        "CompleteMultipartUpload",
+    ],
+)
+def test_a_right_that_is_missing_ends_it_there_with_the_remedy_and_nothing_open(
+    ask: Ask, rig: Rig, operation: str
+) -> None:
+    rig.store.faults = Script([Rule(fault=Fault(status=403, code="AccessDenied"), operation=operation)])
+    try:
+        told = ask("creds", "--try")
+    finally:
+        rig.store.faults = rig.pace
+    assert told.code == 1
+    failed = [line for line in told.err.splitlines() if line.startswith("FAIL")]
+    assert len(failed) == 1
+    assert "hint: " in told.err
+    assert "Traceback" not in told.err
+    assert rig.store.uploads() == []
+    assert set(rig.store.objects()) <= {KEY}
+
+
+def test_an_abort_that_is_not_allowed_is_told_with_the_upload_that_may_be_left(ask: Ask, rig: Rig) -> None:
+    rig.store.faults = Script(
+        [Rule(fault=Fault(status=403, code="AccessDenied"), operation="AbortMultipartUpload")]
+    )
+    try:
+        told = ask("creds", "--try")
+    finally:
+        rig.store.faults = rig.pace
+    assert told.code == 1
+    [upload] = rig.store.uploads()
+    assert f"the upload {upload.upload_id} of {KEY} may be left open" in told.err
+    rig.store.abort(upload.upload_id)
+
+
+def test_a_store_that_ignores_checksums_is_tried_with_md5(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.store.habits = replace(rig.store.habits, ignores_checksums=True)
+        told = rig.run("creds", "--try")
+        assert told.returncode == 0, told.stderr
+        assert "MD5 is used instead" in told.stderr
+        assert left_behind(rig) == ([KEY], 0)
