@@ -11,6 +11,8 @@ import pytest
 from support.asking import Ask, asking
 from support.rig import Rig
 
+from syncd.adapters.clock import SystemClock
+from syncd.adapters.ledger import open_ledger
 from syncd.inside import files
 from syncd.telemetry import logs
 
@@ -168,8 +170,7 @@ def test_without_a_daemon_a_pause_is_written_down_and_a_rescan_refused(
             assert (told.code, told.out) == (1, "")
             assert "has no ledger yet" in told.err
         assert not (tmp_path / "state").exists()
-        rig.start()
-        rig.stop()
+        open_ledger(tmp_path / "state" / "state.db", SystemClock()).close()
         assert ask("pause").out == "paused until `syncd resume`\n"
         told = ask("rescan")
         assert (told.code, told.out) == (1, "")
@@ -180,5 +181,3 @@ def test_without_a_daemon_a_pause_is_written_down_and_a_rescan_refused(
         assert "syncd is paused by hand" in run.stderr
         assert rig.arrived() == 0
         assert ask("resume").out == "resumed\n"
-        assert rig.run("run", "--once").returncode == 0
-        assert rig.arrived() == 1

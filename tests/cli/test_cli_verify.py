@@ -114,3 +114,19 @@ def test_a_store_that_is_away_ends_it_with_1_and_no_document_that_looks_whole(ri
         rig.pace.down = False
     assert (told.returncode, told.stdout) == (1, "")
     assert "syncd: head of s3://captures/cam/inbox/" in told.stderr
+
+
+@pytest.mark.parametrize("checksum", ["sha256", "md5", "none"])
+def test_local_bytes_are_summed_as_they_were_sent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, checksum: str
+) -> None:
+    monkeypatch.setattr(logs, "configure", lambda *_args, **_options: None)
+    with Rig(tmp_path) as rig:
+        rig.config.write_text(
+            rig.config.read_text().replace("destination: {", f"destination: {{checksum: {checksum}, ")
+        )
+        rig.drop("two.bin", FILES["two.bin"])
+        assert rig.run("run", "--once").returncode == 0
+        told = asking(rig.config, capfd)("verify", "--local", "--json")
+        assert told.code == 0
+        assert [each["local"] for each in told.document["files"]] == ["same"]
