@@ -22,7 +22,7 @@ from syncd.inside.explain import how_far
 from syncd.inside.scene import Scene, shown
 from syncd.model import Blind, Entry, Fingerprint, State, Transfer, Writer
 
-PAGE = 500
+PAGE = 2000
 _NOWHERE = frozenset({State.SUPERSEDED, State.VANISHED})
 _NOT_SETTLED = frozenset({State.DISCOVERED, State.DONE})
 UNKNOWN_PREFIX = "{prefix}"
