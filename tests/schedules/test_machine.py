@@ -60,6 +60,11 @@ REST_WITHIN_S = 3 * 3600.0
 GIVEN_UP_CREATES_ARE_CLEARED_UP = False
 """A file that changes or goes while it is not known whether its upload was opened leaves that upload open, uncounted."""
 
+FORMER_FOLDERS_ARE_KNOWN_AT_ONCE = False
+"""In the seconds until the next look at the root, a file that changed is taken for one of the directory that was there
+meanwhile: its former version counts as gone, and it is parked.
+"""
+
 LEDGER_MAY_BE_LOST = False
 """The rebuild by scan and HEAD is not built yet."""
 
@@ -320,6 +325,8 @@ class Daemon(RuleBasedStateMachine):
                 self.recordings.root.rmdir()
             (self.place / self.away).rename(self.recordings.root)
             self.away = None
+            if not FORMER_FOLDERS_ARE_KNOWN_AT_ONCE:
+                self.house.clerk.folders[0].check_root()
 
     @invariant()
     def holds(self) -> None:

@@ -36,6 +36,9 @@ DISK_CALLS = frozenset({"open", "look", "writer"})
 WRITES = frozenset({"put", "complete"})
 
 
+UNSEEN_FORMER_PATHS_ARE_ASKED_AGAIN = False
+"""Known and open: a renamed file whose former path cannot be looked at in that moment is taken for a new one, and sent again."""
+
 READING_SURVIVES_A_FULL_LEDGER = False
 """Known and open: after a full ledger in the middle of a comparison no verified file is ever compared again in that life."""
 
@@ -208,7 +211,7 @@ CALLS_OF = {
     "slow": STORE_CALLS,
     "suspended": STORE_CALLS,
     "ledger_full": frozenset({"commit", "record_part"}),
-    "disk_error": DISK_CALLS,
+    "disk_error": DISK_CALLS - (set() if UNSEEN_FORMER_PATHS_ARE_ASKED_AGAIN else {"look"}),
 }
 
 
