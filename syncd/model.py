@@ -330,11 +330,16 @@ class Amend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbortLater:
-    """An upload is given up; the janitor aborts it at the destination."""
+    """An upload is given up; the janitor aborts it at the destination.
+
+    With `since` (by the servers' clock) it is not known whether there is one, nor its id: `upload_id` is the transfer's token
+    then, and meant are the uploads of this key that were opened since.
+    """
 
     bucket: str
     key: str
     upload_id: str
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -444,6 +444,10 @@ class Ledger(Protocol):
         """Uploads to abort that are due."""
         ...
 
+    def key_in_use(self, bucket: str, key: str) -> bool:
+        """Whether a transfer on its way has this key."""
+        ...
+
     def aborted(self, upload: AbortLater) -> None:
         """It is gone; forget it."""
         ...

@@ -1,14 +1,22 @@
-"""Clearing up: uploads that were given up are aborted at the destination, until it says they are gone."""
+"""Clearing up: uploads that were given up are aborted at the destination, until it says they are gone.
+
+Where it is not known whether a Create was carried out, the destination is asked, once no transfer has that key any more; where
+we may not list uploads, the upload that may be left is counted.
+"""
 
 from __future__ import annotations
 
 import structlog
 
+from syncd.act.upload import opened_since
 from syncd.act.world import World
 from syncd.decide.retry import FILE_CEILING_S
 from syncd.errors import Fatal, LedgerFull, SyncdError
+from syncd.model import AbortLater, SuspectOrphan
 
 log = structlog.get_logger()
+
+KEY_IN_USE_S = 30.0
 
 
 def abort_due(world: World, limit: int = 20) -> int:
@@ -18,14 +26,33 @@ def abort_due(world: World, limit: int = 20) -> int:
         if world.halted():
             break
         try:
-            world.store.abort(upload.bucket, upload.key, upload.upload_id)
+            over = _abort(upload, world)
         except (Fatal, LedgerFull):
             raise
         except SyncdError as error:
             world.ledger.abort_failed(upload, world.clock.now() + FILE_CEILING_S)
             log.warning("abort_postponed", key=upload.key, error=str(error))
         else:
-            world.ledger.aborted(upload)
-            gone += 1
-            log.info("upload_aborted", key=upload.key)
+            gone += over
     return gone
+
+
+def _abort(upload: AbortLater, world: World) -> bool:
+    """Whether there is nothing left of it."""
+    if upload.since is not None and world.ledger.key_in_use(upload.bucket, upload.key):
+        world.ledger.abort_failed(upload, world.clock.now() + KEY_IN_USE_S)
+        return False
+    for upload_id in _meant(upload, world):
+        world.store.abort(upload.bucket, upload.key, upload_id)
+        log.info("upload_aborted", key=upload.key)
+    world.ledger.aborted(upload)
+    return True
+
+
+def _meant(upload: AbortLater, world: World) -> list[str]:
+    if upload.since is None:
+        return [upload.upload_id]
+    found = world.store.list_uploads(upload.bucket, upload.key)
+    if found is None:
+        world.ledger.commit([SuspectOrphan()])
+    return opened_since(found or [], upload.since)

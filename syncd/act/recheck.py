@@ -101,11 +101,13 @@ def new_version(transfer: Transfer, seen: Fingerprint, why: str) -> list[Change]
 
 
 def give_up(transfer: Transfer) -> list[Change]:
-    """The open upload of a transfer, if there is one, is to be aborted."""
-    if (
-        transfer.state not in UPLOAD_BEGUN
-        or transfer.upload_id is None
-        or not (transfer.bucket and transfer.key)
-    ):
+    """The upload of a transfer, if one is open or may be, is to be aborted."""
+    if transfer.state not in UPLOAD_BEGUN or not (transfer.bucket and transfer.key):
+        return []
+    if transfer.state is State.CREATING and transfer.token is not None:
+        # A Create is on its way or was answered by nobody: what came of it is looked up later.
+        since = transfer.started_at or 0.0
+        return [AbortLater(bucket=transfer.bucket, key=transfer.key, upload_id=transfer.token, since=since)]
+    if transfer.upload_id is None:
         return []
     return [AbortLater(bucket=transfer.bucket, key=transfer.key, upload_id=transfer.upload_id)]

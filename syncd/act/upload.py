@@ -48,6 +48,11 @@ def create(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[Ch
     return [Move(id=transfer.id, was=State.CREATING, to=State.UPLOADING, why="the upload is open", sets=sets)]
 
 
+def opened_since(found: list[tuple[str, float]], since: float) -> list[str]:
+    """Of the uploads of a key, those that may be of an intent at that time."""
+    return [upload_id for upload_id, initiated_at in found if initiated_at >= since - CLOCK_SLACK_S]
+
+
 def _clear_up(transfer: Transfer, world: World) -> Sequence[Change]:
     target = target_of(transfer, world)
     found = world.store.list_uploads(target.bucket, target.key)
@@ -55,8 +60,7 @@ def _clear_up(transfer: Transfer, world: World) -> Sequence[Change]:
     back = Move(id=transfer.id, was=State.CREATING, to=State.PLANNED, why=why)
     if found is None:
         return [SuspectOrphan(), back]
-    since = (transfer.started_at or 0.0) - CLOCK_SLACK_S
-    ours = [upload_id for upload_id, initiated_at in found if initiated_at >= since]
+    ours = opened_since(found, transfer.started_at or 0.0)
     return [*(AbortLater(bucket=target.bucket, key=target.key, upload_id=each) for each in ours), back]
 
 

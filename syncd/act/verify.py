@@ -273,4 +273,6 @@ def begin_again(transfer: Transfer, why: str, sets: Columns | None = None) -> Se
     columns = Columns(upload_id=None)
     columns.update(sets or Columns())
     back = Move(id=transfer.id, was=transfer.state, to=State.PLANNED, why=why, sets=columns)
-    return [ForgetParts(transfer.id), *give_up(transfer), back]
+    # A Create that was refused, or answered otherwise than asked, has left nothing open.
+    given_up = [] if transfer.state is State.CREATING else give_up(transfer)
+    return [ForgetParts(transfer.id), *given_up, back]

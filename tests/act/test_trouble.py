@@ -10,6 +10,7 @@ import pytest
 from support.fake_store import FakeStore
 from support.house import BUCKET, House, build_house, computable
 
+from syncd.adapters.s3.outages import LostAnswer
 from syncd.adapters.s3.sums import AwsSums, crc_functions
 from syncd.errors import (
     ChecksumIgnored,
@@ -438,3 +439,32 @@ def test_a_file_that_goes_while_its_put_is_in_doubt_comes_to_an_end(house: House
     house.run()
     assert store.objects == {}
     assert house.states() == {}
+
+
+@pytest.mark.parametrize("may_list", [True, False], ids=["may list uploads", "may not list uploads"])
+@pytest.mark.parametrize("ending", ["deleted", "replaced"])
+def test_a_file_that_ends_while_its_create_is_in_doubt_leaves_no_upload_that_nobody_knows_of(
+    house: House, store: FakeStore, may_list: bool, ending: str
+) -> None:
+    """Found by seeded schedules."""
+    root = Path(house.clerk.folders[0].policy.path.decode())
+    store.may_list_uploads = may_list
+    create, film = store.create, root / "film"
+
+    def lost(target: Target) -> str:
+        create(target)
+        film.unlink()
+        if ending == "replaced":
+            film.write_bytes(b"a later and longer version")
+        raise LostAnswer("no answer")
+
+    store.create = lost  # type: ignore[method-assign]
+    film.write_bytes(b"abcdefghijklm")
+    house.run(until=lambda: len(store.uploads) == 1)
+    store.create = create  # type: ignore[method-assign]
+    house.rescan()
+    house.run()
+    open_now = len(store.uploads)
+    assert open_now == (0 if may_list else 1)
+    assert house.world.ledger.totals().possible_orphans == open_now
+    assert len(store.objects) == (ending == "replaced")

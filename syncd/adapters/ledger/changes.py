@@ -31,8 +31,8 @@ def apply_change(connection: sqlite3.Connection, change: Change, now: float) -> 
             _amend(connection, change, now)
         case AbortLater():
             connection.execute(
-                "INSERT OR IGNORE INTO abort_queue (upload_id, bucket, key) VALUES (?, ?, ?)",
-                (change.upload_id, change.bucket, change.key),
+                "INSERT OR IGNORE INTO abort_queue (upload_id, bucket, key, since) VALUES (?, ?, ?, ?)",
+                (change.upload_id, change.bucket, change.key, change.since),
             )
         case ForgetParts():
             connection.execute("DELETE FROM part WHERE transfer = ?", (change.id,))

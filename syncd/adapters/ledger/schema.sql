@@ -101,11 +101,13 @@ CREATE TABLE history (
 CREATE INDEX history_of ON history (transfer, id);
 
 -- Uploads given up, to be aborted at the destination.
+-- With `since`, whether there is one is not known: all of the key that were opened since, and `upload_id` is a token.
 CREATE TABLE abort_queue (
     upload_id  TEXT PRIMARY KEY,
     bucket     TEXT NOT NULL,
     key        TEXT NOT NULL,
-    not_before REAL NOT NULL DEFAULT 0
+    not_before REAL NOT NULL DEFAULT 0,
+    since      REAL
 ) STRICT, WITHOUT ROWID;
 
 -- Which directory a folder's path led to when we last accepted it. Rows up to `first_scan_upto` were found by the first

@@ -363,7 +363,20 @@ class SqliteLedger:
             now + FAR_FUTURE_S,
             limit,
         )
-        return [AbortLater(bucket=row["bucket"], key=row["key"], upload_id=row["upload_id"]) for row in rows]
+        return [
+            AbortLater(bucket=row["bucket"], key=row["key"], upload_id=row["upload_id"], since=row["since"])
+            for row in rows
+        ]
+
+    def key_in_use(self, bucket: str, key: str) -> bool:
+        return bool(
+            self._query(
+                "SELECT 1 FROM transfer WHERE bucket = ? AND key = ? "
+                "AND state IN ('planned', 'creating', 'uploading', 'completing', 'verified')",
+                bucket,
+                key,
+            )
+        )
 
     def root_identity(self, folder: bytes) -> RootIdentity | None:
         rows = self._query("SELECT dev, inode, filesystem FROM folder WHERE path = ?", folder)

@@ -19,3 +19,5 @@ CREATE TABLE pause (
     since REAL NOT NULL,
     until REAL
 ) STRICT;
+
+ALTER TABLE abort_queue ADD COLUMN since REAL;
