@@ -132,7 +132,7 @@ def test_a_storm_of_files_while_it_is_stopped_arrives_whole_without_waiting_for_
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(b"%d" % number)
         rig.signal(signal.SIGCONT)
-        rig.wait(lambda: rig.arrived() == STORM + 1, seconds=400.0, what="the whole storm")
+        rig.wait(lambda: rig.arrived() == STORM + 1, seconds=900.0, what="the whole storm")
         rig.wait(lambda: rig.status()["state"] == "idle", what="rest")
         assert rig.status()["folders"][0]["watch"] == "inotify"
         assert rig.stop() == 0

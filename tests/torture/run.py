@@ -19,7 +19,7 @@ import pytest
 # ruff: noqa: T201 - a program: what it prints is for the one who started it
 
 TESTS = Path(__file__).parent.parent
-TIMEOUT = {"ci": "600", "full": "7200"}
+TIMEOUT = {"ci": "1200", "full": "7200"}
 
 
 class Failures:
