@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,11 +151,15 @@ class Daemon(RuleBasedStateMachine):
         )
 
     def tick(self) -> None:
+        self.mortal(self.house.tick)
+        self.judge()
+
+    def mortal(self, act: Callable[[], object]) -> None:
+        """What the daemon does, and may not survive."""
         try:
-            self.house.tick()
+            act()
         except Crash:
             self.kill()
-        self.judge()
 
     def kill(self) -> None:
         self.troubles.fuse = None
@@ -326,7 +331,7 @@ class Daemon(RuleBasedStateMachine):
             (self.place / self.away).rename(self.recordings.root)
             self.away = None
             if not FORMER_FOLDERS_ARE_KNOWN_AT_ONCE:
-                self.house.clerk.folders[0].check_root()
+                self.mortal(self.house.clerk.folders[0].check_root)
 
     @invariant()
     def holds(self) -> None:
