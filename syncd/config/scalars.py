@@ -499,7 +499,7 @@ def disposal_rule(value: object) -> object:
         return {} if value == "keep" else {"delete": {}}
     if not isinstance(value, dict):
         raise Unfit(f"{_unfit(value)}, {_AFTER_UPLOAD}")
-    if len(value.keys() & {"delete", "move"}) != 1:
+    if len(value.keys() & {"delete", "move"}) != 1 or value.get("move", {}) is None:
         raise Unfit(f"must be one thing, {_AFTER_UPLOAD}")
     return {name: {} if part is None and name == "delete" else part for name, part in value.items()}
 

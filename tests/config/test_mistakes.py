@@ -594,7 +594,10 @@ upload: {parts: 64, memory: 2MiB, part_size: 1}
 
 @pytest.mark.parametrize(
     "raw",
-    ["no", "Keep", "7", "[]", "{}", "{delete: {}, move: {to: /srv/sent}}", "{delet: {}}", "null"],
+    [
+        *("no", "Keep", "7", "[]", "{}", "{delete: {}, move: {to: /srv/sent}}", "{delet: {}}", "null"),
+        "{move: null}",
+    ],
 )
 def test_what_becomes_of_the_file_is_one_of_three_things(
     problems: Problems, written: Written, raw: str
