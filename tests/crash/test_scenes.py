@@ -8,7 +8,7 @@ import pytest
 from support import scenes
 from support.lives import failing
 
-pytestmark = pytest.mark.sweep
+pytestmark = [pytest.mark.sweep, pytest.mark.torture]  # test_planted keeps some of it in the default suite
 
 
 @pytest.mark.parametrize(
