@@ -61,6 +61,8 @@ class Oracle:
     prefix: str
     quiet_s: float
     strangers: set[bytes] = field(default_factory=set)
+    unknown: dict[str, bytes] = field(default_factory=dict)
+    """What stood under a key when the ledger was lost: only the same bytes at the same path are recognized."""
 
     # -- at every step
 
@@ -144,7 +146,10 @@ class Oracle:
         by_path = {row.path: row for row in rows.values()}
         goes: dict[str, str] = {}
         for path in self.recordings.there():
-            row = rows.get(self.recordings.files[path].inode)
+            file = self.recordings.files[path]
+            if file.content in self.unknown.values() and self.unknown.get(self.prefix + path) != file.content:
+                self.strangers.add(file.content)
+            row = rows.get(file.inode)
             if row is None or row.path == path.encode():
                 continue
             goes[row.path.decode()] = path
@@ -153,8 +158,15 @@ class Oracle:
             over = by_path.get(path.encode())
             adopted = over is not None and over.state is State.DISCOVERED and not LOOKS_KNOW_RENAMES
             if redated or taken or adopted:
-                self.strangers.add(self.recordings.files[path].content)
+                self.strangers.add(file.content)
         self._excuse_circles(goes)
+
+    def ledger_lost(self, objects: Mapping[str, Seen]) -> None:
+        """What is where its path says must be recognized by its bytes; what is elsewhere may be sent again."""
+        self.unknown |= {key: seen.data for key, seen in objects.items() if seen.token is not None}
+        for path, file in self.recordings.files.items():
+            if self.unknown.get(self.prefix + path) != file.content:
+                self.strangers.add(file.content)
 
     def _excuse_circles(self, goes: dict[str, str]) -> None:
         for start, first in goes.items():
@@ -195,7 +207,7 @@ class Oracle:
         reason = row.parked_reason or ""
         if "is already under its key" in reason:
             key = row.key or f"{self.prefix}{path}"
-            assert key in foreign or reused, f"{why}: nobody else put one there"
+            assert key in foreign or key in self.unknown or reused, f"{why}: nobody else put one there"
         elif "already holds what was" in reason or "which is on its way" in reason:
             assert reused, f"{why}: its file stayed at its path"
         elif "process" in reason:

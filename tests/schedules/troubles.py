@@ -87,7 +87,6 @@ class Troubles:
     """Keys under which a stranger put something."""
     heard: Callable[[], None] = lambda: None  # the store answered, and its answer had a date
     kills: int = 0
-    lost_creates: int = 0
 
     def wrap(self, port: Any) -> Any:
         return Wrapped(port, self)
@@ -134,7 +133,6 @@ class Troubles:
 
     def _lost(self, carry_out: Callable[[], Any], name: str, arguments: tuple[Any, ...]) -> Any:
         """The answer, not the effect."""
-        self.lost_creates += name == "create"
         with contextlib.suppress(SyncdError):
             carry_out()
         return self._no_answer(carry_out, name, arguments)
