@@ -51,7 +51,7 @@ def test_sigterm_ends_soon_with_zero_and_leaves_the_upload_open(tmp_path: Path) 
         assert len(rig.store.uploads()) == 1
         rig.pace.seconds = 0.0
         rig.start()
-        rig.wait(lambda: rig.arrived() == 1, what="the object")
+        rig.wait(lambda: rig.arrived() == 1 and not rig.store.uploads(), what="the object")
         rig.assert_everything_arrived_once()
         assert len(rig.successes("UploadPart")) == 13, f"{acknowledged} were acknowledged before"
 
