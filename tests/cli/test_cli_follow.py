@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support.rig import Rig, noise
@@ -33,7 +34,7 @@ def shown(ours: int, *wanted: str) -> str:
         assert ready, seen
         seen += os.read(ours, 65536)
         assert len(seen) < 1 << 20, seen[:5000]
-    return seen.decode()
+    return seen.decode(errors="replace")  # the last read may have cut a letter in two
 
 
 def drain(ours: int) -> None:
@@ -44,11 +45,20 @@ def drain(ours: int) -> None:
     os.close(ours)
 
 
+@contextlib.contextmanager
+def following(rig: Rig, **pipes: Any) -> Iterator[subprocess.Popen[str]]:
+    """The verb in a process that does not outlive a test that failed."""
+    with subprocess.Popen(rig.command("status", "--follow"), text=True, **pipes) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
 def test_a_terminal_shows_bars_until_ctrl_c(rig: Rig) -> None:
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "200", "LINES": "60"}
-    command = rig.command("status", "--follow")
-    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as child:
+    with following(rig, stdout=theirs, stderr=theirs, env=environment) as child:
         os.close(theirs)
         text = shown(
             ours,
@@ -67,8 +77,7 @@ def test_a_terminal_shows_bars_until_ctrl_c(rig: Rig) -> None:
 
 
 def test_elsewhere_each_change_is_a_line_until_the_daemon_ends(rig: Rig) -> None:
-    command = rig.command("status", "--follow")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with following(rig, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         assert (

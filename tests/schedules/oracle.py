@@ -13,6 +13,7 @@ from schedules.recordings import Recordings
 
 from syncd.adapters.ledger import SqliteLedger
 from syncd.decide.compare import Verdict, compare
+from syncd.decide.states import UPLOAD_BEGUN
 from syncd.model import Algorithm, Fingerprint, ProofKind, State, Transfer
 
 SETTLED = {
@@ -67,13 +68,21 @@ class Oracle:
     # -- at every step
 
     def step(
-        self, ledger: SqliteLedger, objects: Mapping[str, Seen], written: Sequence[tuple[str, bytes]]
+        self,
+        ledger: SqliteLedger,
+        objects: Mapping[str, Seen],
+        written: Sequence[tuple[str, bytes]],
+        bodies: set[tuple[str, int, int]],
     ) -> None:
+        """`written`: every successful write, as (token, content); `bodies`: (upload, number, size) of every part received."""
         assert self.recordings.untouched(), "the daemon touched a source file"
         self._objects_were_versions(ledger, objects)
         self._written_once(written)
         rows = standing(ledger)
         for row in rows:
+            if row.state in UPLOAD_BEGUN:
+                kept = {(row.upload_id or "", part.number, part.size) for part in ledger.parts(row.id)}
+                assert kept <= bodies, f"{row.path!r}: parts are recorded that never arrived: {kept - bodies}"
             if row.state is State.DONE:
                 self._proof_is_true(row, objects)
         self._rows_fit_the_disk(rows, objects)

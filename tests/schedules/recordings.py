@@ -71,7 +71,8 @@ class Recordings:
         return {path: file for path, file in self.files.items() if not path.startswith(".")}
 
     def new_content(self, size: int) -> bytes:
-        return (b"%04d" % next(self._contents) + b"abcdefghijklmnopqrstuvwxyz" * 40)[:size]
+        """The next number, over and over, so that no part of it is like one of another content."""
+        return (b"%04d." % next(self._contents) * (size // 5 + 1))[:size]
 
     # -- what a recorder or a person does
 

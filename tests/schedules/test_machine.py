@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,17 @@ DEEDS = st.sampled_from(
     [
         *("write", "write", "append", "truncate", "rewrite", "replace"),
         *("recreate", "touch", "rename", "rename", "swap", "delete"),
+    ]
+)
+MEDDLES = st.sampled_from(
+    [
+        *["rewrite"] * 3,
+        *["append", "replace", "recreate", "rename"] * 2,
+        "truncate",
+        "delete",
+        "touch",
+        "swap",
+        "write",
     ]
 )
 KINDS = st.sampled_from(sorted(CALLS_OF))
@@ -173,7 +183,7 @@ class Daemon(RuleBasedStateMachine):
     def judge(self) -> None:
         self.sound = False
         if self.away is None:
-            self.oracle.step(self.ledger, self.objects(), self.store.written)
+            self.oracle.step(self.ledger, self.objects(), self.store.written, set(self.store.part_bodies))
         self.sound = True
 
     def objects(self) -> dict[str, Seen]:
@@ -277,7 +287,8 @@ class Daemon(RuleBasedStateMachine):
     @rule(
         call=MEDDLED,
         after=st.booleans(),
-        deed=DEEDS,
+        aimed=st.booleans(),
+        deed=MEDDLES,
         which=WHICH,
         to=st.sampled_from(PATHS),
         size=SIZES,
@@ -285,10 +296,24 @@ class Daemon(RuleBasedStateMachine):
         seconds=SECONDS,
     )
     def meddle(
-        self, call: str, after: bool, deed: str, which: int, to: str, size: int, sly: bool, seconds: float
+        self,
+        call: str,
+        after: bool,
+        aimed: bool,
+        deed: str,
+        which: int,
+        to: str,
+        size: int,
+        sly: bool,
+        seconds: float,
     ) -> None:
-        """The recorder comes in the middle of a call."""
-        act = partial(self.do, deed, which, to, size, sly)
+        """The recorder comes in the middle of a call; `aimed`: to the very file that is being sent."""
+
+        def act(key: str | None) -> None:
+            there, path = self.recordings.there(), (key or "").removeprefix(PREFIX)
+            chosen = there.index(path) if aimed and path in there else which
+            self.do(deed, chosen, to, size, sly)
+
         self.troubles.meddle(frozenset({call}), after=after, deed=act)
         self.pass_time(seconds)
 

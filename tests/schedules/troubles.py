@@ -112,16 +112,17 @@ class Troubles:
     def plan(self, kind: str, calls: frozenset[str]) -> None:
         self.planned.append(Trouble(calls, getattr(self, f"_{kind}")))
 
-    def meddle(self, calls: frozenset[str], *, after: bool, deed: Callable[[], object]) -> None:
-        """Something happens on the disk in the middle of a call."""
+    def meddle(self, calls: frozenset[str], *, after: bool, deed: Callable[[str | None], object]) -> None:
+        """Something happens on the disk in the middle of a call; the deed is told the key of a call that carries bytes."""
 
         def act(carry_out: Callable[[], Any], name: str, arguments: tuple[Any, ...]) -> Any:
+            key = arguments[0].key if isinstance(arguments[0], Target) else None
+            if not after:
+                deed(key)
+            result = carry_out()
             if after:
-                result = carry_out()
-                deed()
-                return result
-            deed()
-            return carry_out()
+                deed(key)
+            return result
 
         self.planned.append(Trouble(calls, act))
 

@@ -31,6 +31,8 @@ class Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.names.add(report.nodeid)
+            # at once: who watches a run of an hour need not wait for its end
+            print(f"\ntorture: failed in {report.when}: {report.nodeid}\n{report.longreprtext}", flush=True)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
