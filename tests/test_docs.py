@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from syncd.cli.group import VERBS
+from syncd.config.meaning import DEFAULTS, MEANING
+from syncd.config.schema import json_schema, key_table, keys_of
 from syncd.model import State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,3 +54,15 @@ def test_every_test_that_the_page_about_reliability_names_is_there() -> None:
         f"{kind}{number}" for kind, last in (("S", 31), ("K", 13), ("D", 11)) for number in range(1, last + 1)
     }
     assert rows == wanted
+
+
+def test_the_page_of_keys_is_the_model_and_every_key_has_a_meaning() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    table = re.search(r"^\| Key \| Default .*?\n(?=\n)", page, re.DOTALL | re.MULTILINE)
+    assert table is not None
+    assert table[0] == key_table(), "put what `syncd schema --markdown` prints into docs/configuration.md"
+    schema = json_schema()
+    paths = {path for path, _ in keys_of(schema, schema["properties"])}
+    above = {path.rpartition(".")[0].removesuffix("[]") for path in paths}
+    assert paths - above <= set(MEANING) <= paths
+    assert set(DEFAULTS) <= paths

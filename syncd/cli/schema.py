@@ -8,11 +8,14 @@ import click
 
 
 @click.command("schema")
-def command() -> None:
+@click.option(
+    "--markdown", is_flag=True, help="A table for people instead: each key, its default, its meaning."
+)
+def command(*, markdown: bool) -> None:
     """Print the JSON Schema of the configuration.
 
     For editors and generators. `syncd check` says more: rules between keys, bounds, and what this machine lacks.
     """
-    from syncd.config.schema import json_schema  # noqa: PLC0415 - keeps `--help` free of it
+    from syncd.config.schema import json_schema, key_table  # noqa: PLC0415 - keeps `--help` free of it
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(key_table() if markdown else json.dumps(json_schema(), indent=2), nl=not markdown)

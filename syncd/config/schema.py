@@ -6,11 +6,14 @@ on the machine) is for `syncd check`.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from syncd.config.meaning import DEFAULTS, MEANING
 from syncd.config.model import Config, Console
 from syncd.config.units import duration_text, size_text
 
@@ -37,7 +40,44 @@ def json_schema() -> dict[str, Any]:
         section.pop("title", None)
         for name, key in section.get("properties", {}).items():
             section["properties"][name] = _key(key)
+    for path, key in keys_of(schema, schema["properties"]):
+        if path in MEANING:
+            key["description"] = MEANING[path]
     return {"$schema": DIALECT, "title": "The configuration of syncd", **schema}
+
+
+def key_table() -> str:
+    """Every key with its default and what it means, as a Markdown table."""
+    schema = json_schema()
+    rows = [
+        f"| `{path}` | {DEFAULTS.get(path) or _default(key)} | {key['description']} |"
+        for path, key in keys_of(schema, schema["properties"])
+        if path in MEANING
+    ]
+    return "\n".join(["| Key | Default | Meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+def _default(key: dict[str, Any]) -> str:
+    match key.get("default", ...):
+        case str(text) if "{" not in text:
+            return f"`{text}`"
+        case value if value is ...:
+            return "required"
+        case value:
+            return f"`{json.dumps(value)}`"
+
+
+def keys_of(
+    schema: dict[str, Any], properties: dict[str, Any], above: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All keys in the model's order, sections themselves included, as (`folders[].path`, its schema)."""
+    for name, key in properties.items():
+        path = above + name
+        yield path, key
+        for part in (key, key.get("items", {}), *key.get("anyOf", [])):
+            if "$ref" in part:
+                below = schema["$defs"][part["$ref"].rpartition("/")[2]]
+                yield from keys_of(schema, below["properties"], path + ("[]." if "items" in key else "."))
 
 
 def _key(key: dict[str, Any]) -> dict[str, Any]:
