@@ -66,3 +66,31 @@ def test_the_page_of_keys_is_the_model_and_every_key_has_a_meaning() -> None:
     above = {path.rpartition(".")[0].removesuffix("[]") for path in paths}
     assert paths - above <= set(MEANING) <= paths
     assert set(DEFAULTS) <= paths
+
+
+def test_the_page_for_operators_knows_every_state_and_every_reason() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    told = set(re.findall(r"^\| `([a-z_]+)`", page, re.MULTILINE))
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "syncd").rglob("*.py"))
+    codes = set(re.findall(r"(?:code=|_reason\(|_locked_out\([^)]*code=)\"([a-z_]+)\"", source))
+    assert len(codes) > 15
+    assert codes - told == set()
+    assert {"stopped", "paused", "blocked", "working", "waiting", "idle"} <= told
+    assert set(State) <= told
+
+
+def test_the_page_for_operators_quotes_what_files_are_parked_for() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    parked = page.partition("## Parked files")[2].partition("\n## ")[0]
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "syncd").rglob("*.py"))
+    said = [
+        quote
+        for row in re.findall(r"^\| (`.*?`) \|", parked, re.MULTILINE)
+        for quote in re.findall(r"`([^`]+)`", row)
+    ]
+    assert len(said) > 8
+    for quote in said:
+        for piece in (piece.strip(" ,") for piece in quote.split("...")):
+            assert piece in source or piece == "syncd ended 5 times in a row while this file was in hand", (
+                piece
+            )
