@@ -20,7 +20,7 @@ from syncd.adapters.credentials.chain import CredentialChain
 from syncd.adapters.credentials.keeper import CredentialKeeper
 from syncd.adapters.disk import ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger
-from syncd.adapters.watch.remote import lies_on_another_machine
+from syncd.adapters.mounts import lies_on_another_machine
 from syncd.clerk import Clerk
 from syncd.config.model import Config
 from syncd.daemon import Daemon

@@ -26,9 +26,10 @@ from syncd.act.world import World
 from syncd.adapters import machine
 from syncd.adapters.credentials.identity import Identity
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_chain_keeper, open_keeper
-from syncd.adapters.disk import LocalDisk
+from syncd.adapters.disk import LocalDisk, PatientDisk
 from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import SqliteLedger
+from syncd.adapters.mounts import is_remote, leads_far
 from syncd.adapters.pools import BodyThreads, FileThreads
 from syncd.adapters.rate import SharedRate
 from syncd.adapters.s3 import open_store
@@ -86,6 +87,7 @@ class Household:
         self._keepers = [self.keeper]  # the last ones: what is in hand may still sign with a former one's
         self._store, self._sums = self._new_store(config)
         self._watcher = _watcher(config, self.mailbox, clock)
+        self._disk = PatientDisk(LocalDisk(), far=leads_far)
         self.world = self._new_world(config)
         self.clerk = Clerk(
             self.world,
@@ -251,7 +253,7 @@ class Household:
             destination=destination_policy(config),
             plan=plan_policy(config),
             ledger=self.ledger,
-            disk=LocalDisk(),
+            disk=self._disk,
             store=HeardStore(self._store, self.pulse, self.gate.passed),
             sums=self._sums,
             credentials=self.keeper,
@@ -368,7 +370,7 @@ def _watched(config: Config) -> dict[bytes, bool]:
 
 def _watcher(config: Config, mailbox: Mailbox, clock: Clock) -> Watcher:
     watched = _watched(config)
-    return InotifyWatcher(mailbox, watched, clock) if watched else NullWatcher()
+    return InotifyWatcher(mailbox, watched, clock, is_remote=is_remote) if watched else NullWatcher()
 
 
 def client_identity(api: Api) -> Identity | None:

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 from syncd import __version__
 from syncd.adapters import machine
 from syncd.adapters.clock import SystemClock
-from syncd.adapters.disk import LocalDisk, ignore_lease_signals
+from syncd.adapters.disk import LocalDisk, PatientDisk, ignore_lease_signals
 from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
+from syncd.adapters.mounts import leads_far
 from syncd.config.model import Config
 from syncd.errors import LedgerFailure, SyncdError
 from syncd.inside import Inside, Scene
@@ -69,7 +70,7 @@ def scene(config: Config, ledger: SqliteLedger) -> Scene:
         folders=folder_policies(config),
         destination=destination_policy(config),
         ledger=ledger,
-        disk=LocalDisk(),
+        disk=PatientDisk(LocalDisk(), far=leads_far),
         clock=SystemClock(),
         sight=machine,
         plan=plan_policy(config),

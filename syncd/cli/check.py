@@ -38,7 +38,7 @@ def command(config_file: Path) -> None:
 
 def _ledger_on_network(config: Config) -> list[Finding]:
     """SQLite's WAL needs memory that all its readers share: https://www.sqlite.org/wal.html."""
-    from syncd.adapters.watch.remote import lies_on_another_machine  # noqa: PLC0415 - brings watchdog along
+    from syncd.adapters.mounts import lies_on_another_machine  # noqa: PLC0415 - brings watchdog along
 
     if not lies_on_another_machine(config.state.parent):
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from support.fake_store import FakeStore
 from support.house import BUCKET, House, build_house
 
-from syncd.adapters.disk import LocalDisk
+from syncd.adapters.disk import LocalDisk, PatientDisk
+from syncd.adapters.disk.local import LocalFile
 from syncd.decide.select import Selection
 from syncd.errors import FolderUnavailable, Transient
 from syncd.model import Blind, Entry, Fingerprint, RootIdentity, State, Writer
@@ -110,6 +112,78 @@ def test_one_missing_folder_does_not_hold_up_another(tmp_path: Path, root: Path,
     ticks(house, 30.0)
     assert len(store.writes) == 1
     assert [desk.state for desk in house.clerk.folders] == ["ok", "blocked"]
+    house.world.ledger.close()
+
+
+class Silent(LocalDisk):
+    """A disk of which one folder stops to answer."""
+
+    def __init__(self, silent: Path) -> None:
+        super().__init__()
+        self._silent = bytes(silent)
+        self.reads_until_then = -1
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def wait(self, root: bytes) -> None:
+        if root == self._silent:
+            assert self.answers.wait(60)
+
+    def root(self, root: bytes) -> RootIdentity:
+        self.wait(root)
+        return super().root(root)
+
+    def look(self, root: bytes, path: bytes) -> Fingerprint | None:
+        self.wait(root)
+        return super().look(root, path)
+
+    def scan(self, root: bytes, **options: object) -> Iterator[Entry | Blind]:  # type: ignore[override]
+        self.wait(root)
+        yield from super().scan(root, **options)  # type: ignore[arg-type]
+
+    def open(self, root: bytes, path: bytes) -> LocalFile:
+        disk, file = self, super().open(root, path)
+
+        class Read(LocalFile):
+            def read_into(self, offset: int, buffer: memoryview) -> int:
+                if root == disk._silent:
+                    disk.reads_until_then -= 1
+                    if disk.reads_until_then == 0:
+                        disk.answers.clear()
+                disk.wait(root)
+                return super().read_into(offset, buffer)
+
+        file.__class__ = Read
+        return file
+
+
+def test_a_folder_that_stops_to_answer_in_the_middle_of_a_file_holds_up_nobody_else(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    disk = Silent(share)
+    patient = PatientDisk(disk, far=lambda path: path == bytes(share), patience_s=0.2)
+    house = build_house(
+        root, tmp_path / "state" / "state.db", store, also={bytes(share): "share"}, disk=patient
+    )
+    (share / "film").write_bytes(b"abcdefghijklmnop")
+    disk.reads_until_then = 2
+    ticks(house, 10.0)
+    assert not disk.answers.is_set()
+    for number in range(5):
+        (root / f"film {number}").write_bytes(b"abcdefghijklm")
+    house.mailbox.scan(bytes(root), "new files")
+    ticks(house, 60.0)
+    assert sorted(key for _, key in store.objects) == [f"cam/inbox/film {number}" for number in range(5)]
+    desk = house.clerk.folders[1]
+    assert (desk.state, desk.reason) == ("blocked", f"{share} does not answer")
+    assert desk.hint is not None
+    disk.answers.set()
+    sent = len(store.part_bodies)
+    house.run(ticks=2000, until=lambda: (BUCKET, "cam/share/film") in store.objects)
+    assert store.objects[BUCKET, "cam/share/film"].data == b"abcdefghijklmnop"
+    assert len(store.part_bodies) - sent == 3  # the first of four had been acknowledged
     house.world.ledger.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -14,7 +15,6 @@ from syncd.adapters.watch.census import count_unwatched
 from syncd.adapters.watch.ears import Ears
 from syncd.adapters.watch.observer import Observer
 from syncd.adapters.watch.postman import Postman
-from syncd.adapters.watch.remote import is_remote
 from syncd.adapters.watch.scans import Scans
 from syncd.model import RootIdentity
 from syncd.ports import Clock, Hints
@@ -51,7 +51,15 @@ class InotifyWatcher:
     `tend` belongs to one thread; `state` may be asked from any, `close` comes last.
     """
 
-    def __init__(self, hints: Hints, recursive: dict[bytes, bool], clock: Clock) -> None:
+    def __init__(
+        self,
+        hints: Hints,
+        recursive: dict[bytes, bool],
+        clock: Clock,
+        *,
+        is_remote: Callable[[int], bool],
+    ) -> None:
+        self._is_remote = is_remote
         self._hints = hints
         self._recursive = recursive
         self._clock = clock
@@ -152,7 +160,7 @@ class InotifyWatcher:
             # What happened before the watch stood has left no event.
             self._scans.ask(root, why)
         folder.since, folder.doubtful = now, False
-        folder.remote = is_remote(folder.identity.dev)
+        folder.remote = self._is_remote(folder.identity.dev)
         self._take_census(root, folder)
         if folder.remote:
             self._complain(

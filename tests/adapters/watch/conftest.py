@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.adapters.disk import LocalDisk
+from syncd.adapters.mounts import is_remote
 from syncd.adapters.watch import InotifyWatcher
 from syncd.errors import FolderUnavailable
 from syncd.model import RootIdentity
@@ -102,7 +103,7 @@ def root(folder: Path) -> bytes:
 
 @pytest.fixture
 def watcher(mailbox: Mailbox, clock: HandClock) -> Iterator[InotifyWatcher]:
-    made = InotifyWatcher(mailbox, {}, clock)
+    made = InotifyWatcher(mailbox, {}, clock, is_remote=is_remote)
     yield made
     made.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from watchdog.events import FileCreatedEvent
 
+from syncd.adapters.mounts import is_remote
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
 from syncd.adapters.watch.postman import Postman
 from syncd.adapters.watch.scans import Scans
@@ -121,7 +122,7 @@ def test_a_storm_of_directories_is_one_scan_now_and_one_afterwards(
 
 def test_a_flat_folder_hints_its_own_files_only(folder: Path, root: bytes, mailbox: Any, clock: Any) -> None:
     status = folder.stat()
-    watcher = InotifyWatcher(mailbox, {root: False}, clock)
+    watcher = InotifyWatcher(mailbox, {root: False}, clock, is_remote=is_remote)
     try:
         watcher.tend({root: RootIdentity(status.st_dev, status.st_ino)})
         assert mailbox.reasons() == ["watching begins"]

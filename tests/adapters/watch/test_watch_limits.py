@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from syncd.adapters.mounts import file_system_type, is_remote, lies_on_another_machine
 from syncd.adapters.watch import InotifyWatcher
 from syncd.adapters.watch import inotify as inotify_module
 from syncd.adapters.watch.census import count_unwatched
 from syncd.adapters.watch.observer import Observer
-from syncd.adapters.watch.remote import file_system_type, is_remote, lies_on_another_machine
 
 Tend = Callable[..., None]
 
@@ -81,7 +81,7 @@ class Clock(SystemClock):
     later = 0
     def monotonic(self): return super().monotonic() + self.later
 root, clock = os.fsencode(sys.argv[1]), Clock()
-watcher = InotifyWatcher(Hints(), {}, clock)
+watcher = InotifyWatcher(Hints(), {}, clock, is_remote=lambda _: False)
 states = []
 for later in (0, 5, 700, 705, 1400, 1405):
     clock.later = later
@@ -171,7 +171,7 @@ def test_a_remote_folder_is_watched_but_called_degraded(
     tend: Tend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inotify_module, "is_remote", lambda _: True)
+    monkeypatch.setattr(watcher, "_is_remote", lambda _: True)
     tend()
     assert watcher.state(root) == "degraded"
     (folder / "f").touch()
@@ -190,7 +190,7 @@ class Hints:
     def scan(self, root, why): pass
 hints, folder = Hints(), Path(sys.argv[1])
 root = os.fsencode(folder)
-watcher = InotifyWatcher(hints, {}, SystemClock())
+watcher = InotifyWatcher(hints, {}, SystemClock(), is_remote=lambda _: False)
 def noticed(name):
     watcher.tend({root: LocalDisk().root(root)})
     came = hints.came.setdefault(name.encode(), threading.Event())
