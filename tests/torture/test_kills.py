@@ -35,7 +35,7 @@ SIZES = (0, 1, 1000, 1000, 200_000, 5 * MIB, PART + 1, 3 * PART)
 
 
 class Recorder:
-    """Brings files into the inbox and, where they are kept, now and then replaces one; no two have the same bytes."""
+    """Brings files into the inbox and, where they are kept, now and then replaces one: never by the same bytes."""
 
     def __init__(self, rig: Rig, dice: random.Random, *, replaces: bool) -> None:
         self._rig = rig
@@ -52,7 +52,7 @@ class Recorder:
             self._files.append(name)
             self._drop(name, self._dice.choice(SIZES))
         if self._replaces and self._files and self._dice.random() < 0.3:
-            self._drop(self._dice.choice(self._files), self._dice.choice(SIZES[1:]))
+            self._drop(self._dice.choice(self._files), self._dice.choice(SIZES[2:]))
 
     def _drop(self, name: str, size: int) -> None:
         self._versions += 1
