@@ -1,27 +1,41 @@
-"""What the machine can tell about paths and processes, for those who look in. Changes nothing, opens no file of others."""
+"""What the machine can tell about paths and processes, for those who look in. Changes nothing, opens no file of others.
+
+Nothing here waits for long: behind a path may lie a file server that does not answer.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _CAP_LEASE = 28  # linux/capability.h
+_PATIENCE_S = 5.0
+_asking = threading.BoundedSemaphore(8)  # so many questions may be without an answer, then none is asked
 
 
 def real_path(path: bytes) -> bytes:
     """The path with every symlink above its last part resolved; the last part may be a symlink itself."""
     parent, _, name = path.rpartition(b"/")
-    return os.path.realpath(parent or b"/").rstrip(b"/") + b"/" + name
+    return real_root(parent or b"/").rstrip(b"/") + b"/" + name
 
 
 def real_root(path: bytes) -> bytes:
-    """Where a folder's path leads."""
-    return os.path.realpath(path)
+    """Where a folder's path leads; as it is written where nobody answers."""
+    return _in_time(lambda: os.path.realpath(path), otherwise=path)
 
 
 def kind_of(root: bytes, path: bytes) -> str:
     """What lies at a path beneath a root: file, directory, symlink, behind a symlink, other, missing or hidden."""
+    return _in_time(lambda: _kind_of(root, path), otherwise="hidden")
+
+
+def _kind_of(root: bytes, path: bytes) -> str:
     here = root
     *above, _last = path.split(b"/")
     try:
@@ -49,8 +63,12 @@ def may_take_leases(root: bytes) -> bool:
 
     The owner of the root stands for the owner of the files in it.
     """
+    return _has_cap_lease() or _in_time(lambda: _owns(root), otherwise=False)
+
+
+def _owns(root: bytes) -> bool:
     try:
-        return _has_cap_lease() or Path(os.fsdecode(root)).stat().st_uid == os.geteuid()
+        return Path(os.fsdecode(root)).stat().st_uid == os.geteuid()
     except OSError:
         return False
 
@@ -74,3 +92,19 @@ def lock_holder(lock: Path) -> int | None:
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):  # noqa: PLR2004 - proc(5)
             return int(fields[4])
     return None
+
+
+def _in_time(what: Callable[[], T], *, otherwise: T) -> T:
+    """What a thread of its own finds out, or `otherwise` where that takes too long. `what` raises nothing."""
+    if not _asking.acquire(blocking=False):
+        return otherwise
+    answer, done = [otherwise], threading.Event()
+
+    def ask() -> None:
+        answer[0] = what()
+        _asking.release()
+        done.set()
+
+    threading.Thread(target=ask, name="machine", daemon=True).start()
+    done.wait(_PATIENCE_S)
+    return answer[0]

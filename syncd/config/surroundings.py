@@ -9,11 +9,33 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEVICE_LENGTH = 58
+
+
+class _RealPath:
+    """Where a path leads. A file server that does not answer is waited for once, not longer; then paths stay as written."""
+
+    PATIENCE_S = 5.0
+
+    def __init__(self) -> None:
+        self._answers = True
+
+    def __call__(self, path: str) -> str:
+        if not self._answers:
+            return path
+        found: list[str] = []
+        asking = threading.Thread(
+            target=lambda: found.append(os.path.realpath(path)), name="real-path", daemon=True
+        )
+        asking.start()
+        asking.join(self.PATIENCE_S)
+        self._answers = bool(found)
+        return found[0] if found else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +45,7 @@ class Surroundings:
     environ: Mapping[str, str]
     host_name: str
     home: Path | None
-    real_path: Callable[[str], str] = os.path.realpath
+    real_path: Callable[[str], str] = field(default_factory=_RealPath)
 
     @classmethod
     def from_system(cls) -> Surroundings:
