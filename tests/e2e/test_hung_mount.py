@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from support.rig import WATCH, Rig, noise
 
-# A machine where nobody may mount says so by SYNCD_TEST_FUSE=0, as `.ci/run` does after a trial.
 MAY_MOUNT = shutil.which("bindfs") is not None and os.access("/dev/fuse", os.W_OK)
 pytestmark = [
     pytest.mark.skipif(not MAY_MOUNT, reason="needs bindfs and /dev/fuse"),
