@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.rig import Rig, noise
+from support.rig import Pace, Rig, noise
+
+from syncd.demo.store.faults import Fault, Record
 
 
 @pytest.fixture
@@ -154,3 +156,34 @@ def test_off_a_terminal_there_are_no_bars(rig: Rig) -> None:
     assert "━" not in told.stdout + told.stderr
     assert "\x1b" not in told.stdout + told.stderr
     assert "transfer_done" in told.stderr
+
+
+class Stuck(Pace):
+    """A store in which no part gets through for a while; `holds` is set when it has the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = threading.Event()
+
+    def before(self, record: Record) -> Fault | None:
+        if record.operation != "UploadPart":
+            return None
+        self.holds.set()
+        return Fault(delay=15.0)
+
+
+def test_a_second_signal_ends_it_at_once_in_the_middle_of_a_part_and_nothing_is_lost(rig: Rig) -> None:
+    stuck = Stuck()
+    rig.store.faults = stuck
+    rig.drop("large", noise(11_000_000))
+    rig.start()
+    assert stuck.holds.wait(30.0)
+    rig.signal(signal.SIGTERM)
+    rig.wait(lambda: rig.has_told("stopping"), what="the beginning of the end")
+    rig.signal(signal.SIGTERM)
+    assert rig.ended(patience=5.0) == 0
+    assert not rig.has_told("stopped"), "it did not wait for the part"
+    assert len(rig.store.uploads()) == 1
+    rig.store.faults = rig.pace
+    assert rig.run("run", "--once").returncode == 0
+    rig.assert_everything_arrived_once()

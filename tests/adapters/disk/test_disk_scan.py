@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -296,3 +297,23 @@ def test_one_sick_file_is_blind_in_its_place_and_the_others_go_on(
     found = scan(disk, root)
     assert paths(found) == [b"a", b"sick!", b"sick.raw", b"sick/", b"sick0", b"z"]
     assert found[3] == Blind(b"sick/", "Structure needs cleaning (EUCLEAN)")
+
+
+def test_a_scan_holds_one_directory_of_the_tree_at_a_time(
+    disk: LocalDisk, root: bytes, tmp_path: Path
+) -> None:
+    files = 250
+    for directory in range(20):
+        (tmp_path / f"{directory}").mkdir()
+        for number in range(files):
+            (tmp_path / f"{directory}" / f"{number:060}").touch()
+
+    def peak(below: bytes) -> int:
+        tracemalloc.start()
+        count = sum(1 for _ in disk.scan(below, recursive=True, descend=everything, take=everything))
+        assert count in {files, 20 * files}
+        held = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return held
+
+    assert peak(root) < 3 * peak(root + b"/0"), "twenty times the files must not cost twenty times the memory"

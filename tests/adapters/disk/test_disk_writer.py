@@ -142,3 +142,20 @@ print(*sorted(seen))
             os.close(os.open(recording, os.O_WRONLY))
         assert child.returncode == 0
         assert "none" in child.stdout.read().split()
+
+
+def test_a_preallocated_file_that_is_being_filled_has_a_writer_and_changes_though_its_size_does_not(
+    disk: LocalDisk, root: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "preallocated"
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 4 * mmap.PAGESIZE)
+        seen = [disk.look(root, b"preallocated")]
+        for number in range(3):
+            os.pwrite(file.fileno(), b"x" * mmap.PAGESIZE, number * mmap.PAGESIZE)
+            os.utime(file.fileno(), ns=(number, number))  # however coarse the kernel's clock ticks
+            seen.append(disk.look(root, b"preallocated"))
+            assert disk.writer(root, b"preallocated") is Writer.OPEN
+    assert {each.size for each in seen} == {4 * mmap.PAGESIZE}
+    assert len(set(seen)) == len(seen)
+    assert disk.writer(root, b"preallocated") is Writer.NONE

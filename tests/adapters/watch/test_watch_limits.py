@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,3 +213,41 @@ print(*heard)
 def test_a_root_that_is_mounted_over_and_unmounted_is_heard_each_time(folder: Path) -> None:
     done = in_own_namespace("", MOUNTED, folder, "-m")
     assert done.stdout.splitlines()[-1:] == ["True True True True"], done.stderr
+
+
+CLOSED = """
+import os, sys
+import syncd.adapters.watch.inotify
+from syncd.adapters.clock import SystemClock
+from syncd.adapters.watch import InotifyWatcher
+from syncd.model import RootIdentity
+class Hints:
+    def path(self, root, path): pass
+    def scan(self, root, why): pass
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+root, closed = (os.fsencode(path) for path in sys.argv[1:])
+watcher = InotifyWatcher(Hints(), {}, SystemClock(), is_remote=lambda _: False)
+watcher.tend({path: RootIdentity(os.stat(path).st_dev, os.stat(path).st_ino) for path in (root, closed)})
+print(watcher.state(root), watcher.state(closed))
+watcher.close()
+"""
+
+
+def test_a_root_that_may_not_be_listed_is_not_taken_for_a_watched_one() -> None:
+    """Watchdog registers it without a word, and then says nothing for ever."""
+    place = Path(tempfile.mkdtemp(prefix="syncd-test-"))  # where every user may go, unlike tmp_path
+    try:
+        place.chmod(0o755)
+        for name, mode in (("open", 0o755), ("closed", 0o311)):
+            (place / name).mkdir()
+            (place / name).chmod(mode)
+        if os.geteuid() != 0:
+            (place / "closed").chmod(0o300)
+        command = [sys.executable, "-c", CLOSED, str(place / "open"), str(place / "closed")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.stdout.splitlines()[-1:] == ["inotify poll"], done.stderr
+        assert "Permission denied" in done.stdout
+    finally:
+        (place / "closed").chmod(0o755)
+        shutil.rmtree(place)
