@@ -77,6 +77,7 @@ class Fate(enum.Enum):
     ASIDE = "aside"  # it lies under another name and rests: whoever was just opening it has time to show
     GONE = "gone"  # deleted or moved, as was asked
     MISSING = "missing"  # there was none
+    AWAY = "away"  # the directory that it lies in is not at its place, or a symlink is there instead
     CHANGED = "changed"  # it is another file than the one that was proven
     OPEN = "open"  # somebody has it open for writing
     UNKNOWN = "unknown"  # whether somebody writes it cannot be told

@@ -35,6 +35,10 @@ LONGEST_WAIT_S = 3000.0
 REST_S = 1.0
 RESTING = "it lies aside for a moment before it goes"
 
+AWAY_PAUSE_S = 10.0
+AWAY_AT_MOST = 30
+_NOT_AT_ITS_PLACE = "the directory that it lies in is not at its place"
+
 _KEEP = DisposalPolicy()
 
 
@@ -122,6 +126,8 @@ def _put_away(transfer: Transfer, policy: DisposalPolicy, world: World, *, ask: 
             return [_end(transfer, world, f"the file was {policy.word}{where}", gone=True)]
         case Fate.MISSING:
             return [_end(transfer, world, "the file is no longer there", gone=True)]
+        case Fate.AWAY:
+            return [_away(transfer, world)]
         case Fate.OPEN:
             return [later(transfer, WRITER_PAUSE_S, "a program has it open for writing", world)]
         case Fate.OCCUPIED:
@@ -133,6 +139,21 @@ def _put_away(transfer: Transfer, policy: DisposalPolicy, world: World, *, ask: 
             return [_end(transfer, world, why, gone=False)]
         case Fate.CHANGED:
             return _compared(transfer, world)
+
+
+def _away(transfer: Transfer, world: World) -> Change:
+    """Its directory may come back; one that stays away took the file along, perhaps by the name that only we know."""
+    if transfer.attempts < AWAY_AT_MOST:
+        wait = later(
+            transfer, AWAY_PAUSE_S, transfer.hint if transfer.hint == RESTING else _NOT_AT_ITS_PLACE, world
+        )
+        wait.sets["attempts"] = transfer.attempts + 1
+        return wait
+    why = _NOT_AT_ITS_PLACE
+    if transfer.hint == RESTING:
+        why = f"{why}; the file lies there as {aside_name(transfer).decode()}"
+        log.warning("file_left_aside", path=transfer.folder + b"/" + transfer.path, reason=why)
+    return _end(transfer, world, why, gone=True)
 
 
 def _compared(transfer: Transfer, world: World) -> Sequence[Change]:

@@ -114,6 +114,50 @@ def test_a_file_is_moved_across_file_systems_with_its_times(
         shutil.rmtree(sent)
 
 
+@pytest.mark.parametrize("when", ["before it goes", "while it lies aside"])
+def test_a_file_whose_directory_is_a_symlink_for_a_while_goes_later(
+    house_with: Callable[..., House], inbox: Path, tmp_path: Path, when: str
+) -> None:
+    (inbox / "day").mkdir()
+    (inbox / "day" / "film").write_bytes(b"12345")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "film").write_bytes(b"54321")
+    house = house_with()
+    state = {"before it goes": lambda: house.row("day/film").state is State.VERIFIED}
+    house.run(until=state.get(when, lambda: house.row("day/film").hint == RESTING))
+    (inbox / "day").rename(tmp_path / "day")
+    (inbox / "day").symlink_to(tmp_path / "elsewhere")
+    ticks(house, 30.0)
+    assert house.row("day/film").state is State.VERIFIED
+    (inbox / "day").unlink()
+    (tmp_path / "day").rename(inbox / "day")
+    house.run()
+    assert not list((inbox / "day").iterdir())
+    assert (tmp_path / "elsewhere" / "film").read_bytes() == b"54321"
+
+
+def test_a_file_whose_directory_was_moved_away_while_it_lay_aside_is_told_of(
+    house_with: Callable[..., House], inbox: Path, tmp_path: Path
+) -> None:
+    (inbox / "day").mkdir()
+    (inbox / "day" / "film").write_bytes(b"12345")
+    house = house_with()
+    house.run(until=lambda: house.row("day/film").hint == RESTING)
+    (inbox / "day").rename(tmp_path / "day")
+    house.run()
+    [aside] = (tmp_path / "day").iterdir()
+    assert aside.read_bytes() == b"12345"
+    assert house.row("day/film").state is State.DONE
+    assert aside.name in (house.world.ledger.history(bytes(inbox), b"day/film")[-1].why or "")
+
+
+def ticks(house: House, seconds: float) -> None:
+    """Let time go by."""
+    end = house.clock.monotonic() + seconds
+    while house.clock.monotonic() < end:
+        house.tick()
+
+
 def test_a_young_file_stays_until_it_is_old_enough(house_with: Callable[..., House], inbox: Path) -> None:
     (inbox / "film").write_bytes(b"12345")
     clock = FakeClock()

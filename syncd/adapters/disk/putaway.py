@@ -52,9 +52,13 @@ class Errand:
 def put_away(root: int, errand: Errand, opener: Opener, go_on: Callable[[], bool]) -> Fate:
     """Carry the errand out beneath the root's descriptor. Raises OSError, Stopped; then the file is where it was, or aside."""
     above, _, name = errand.path.rpartition(b"/")
-    directory = _above(root, above, opener)
-    if directory is None:
-        return Fate.MISSING
+    try:
+        directory = _above(root, above, opener)
+    except OSError as error:
+        if not is_gone(error):
+            raise
+        # One that lies aside was there a moment ago: its directory was moved with it.
+        return Fate.MISSING if error.errno == errno.ENOENT and not errand.rested else Fate.AWAY
     try:
         return _in_directory(directory, name, errand, opener, go_on)
     finally:
@@ -64,25 +68,23 @@ def put_away(root: int, errand: Errand, opener: Opener, go_on: Callable[[], bool
 def bring_back(root: int, path: bytes, aside: bytes, opener: Opener) -> None:
     """Undo what a crash left half done: the file that lies aside gets its name again. Raises OSError."""
     above, _, name = path.rpartition(b"/")
-    directory = _above(root, above, opener)
-    if directory is None:
-        return
+    try:
+        directory = _above(root, above, opener)
+    except OSError as error:
+        if is_gone(error):
+            return
+        raise
     try:
         _back(directory, aside, name)
     finally:
         os.close(directory)
 
 
-def _above(root: int, path: bytes, opener: Opener) -> int | None:
-    """The directory that a file lies in, None where it is not there. `root` may be an O_PATH descriptor."""
-    try:
-        if path:
-            return opener.open(root, path, _DIRECTORY)
-        return os.open(b".", _DIRECTORY, dir_fd=root)
-    except OSError as error:
-        if is_gone(error):
-            return None
-        raise
+def _above(root: int, path: bytes, opener: Opener) -> int:
+    """The directory that a file lies in. `root` may be an O_PATH descriptor."""
+    if path:
+        return opener.open(root, path, _DIRECTORY)
+    return os.open(b".", _DIRECTORY, dir_fd=root)
 
 
 def _in_directory(

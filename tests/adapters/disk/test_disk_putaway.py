@@ -68,6 +68,19 @@ def test_a_file_that_is_not_there_is_missing(disk: LocalDisk, tmp_path: Path, pa
     assert put_away(disk, tmp_path, path, some) is Fate.MISSING
 
 
+def test_a_file_whose_directory_is_not_at_its_place_is_away(disk: LocalDisk, tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "film").write_bytes(b"x")
+    fingerprint = known(disk, tmp_path, b"day/film")
+    (tmp_path / "day").rename(tmp_path / "moved")
+    assert put_away(disk, tmp_path, b"day/film", fingerprint) is Fate.MISSING
+    given: dict[str, Any] = {"aside": ASIDE, "to": None, "ask": True, "go_on": lambda: True}
+    assert disk.put_away(bytes(tmp_path), b"day/film", fingerprint, rested=True, **given) is Fate.AWAY
+    (tmp_path / "day").symlink_to("moved")
+    assert put_away(disk, tmp_path, b"day/film", fingerprint) is Fate.AWAY
+    assert names(tmp_path / "moved") == ["film"]
+
+
 def change_content(path: Path) -> None:
     path.write_bytes(b"other")
 
