@@ -87,3 +87,20 @@ def test_a_time_stamp_of_next_year_holds_no_file_back(
     house.run()
     assert house.row("film").state is State.DONE
     assert house.clock.now() - began < 60.0
+
+
+def test_a_hint_for_what_is_not_there_or_leads_outside_is_nothing(
+    house: House, root: Path, store: FakeStore
+) -> None:
+    """Of a directory that was moved out, the kernel goes on telling under the old name."""
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "film").write_bytes(b"not ours")
+    (root / "film").write_bytes(FIRST)
+    house.run()
+    (root / "left").symlink_to(outside)
+    for path in (b"gone/film", b"left/film", b"film/film", b"../outside/film"):
+        house.mailbox.path(os.fsencode(root), path)
+    house.run()
+    assert house.states() == {b"film": State.DONE}
+    assert [key for key, _ in store.writes] == ["cam/inbox/film"]

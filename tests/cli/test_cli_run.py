@@ -187,3 +187,29 @@ def test_a_second_signal_ends_it_at_once_in_the_middle_of_a_part_and_nothing_is_
     rig.store.faults = rig.pace
     assert rig.run("run", "--once").returncode == 0
     rig.assert_everything_arrived_once()
+
+
+def test_a_clerk_that_fails_as_nobody_foresaw_ends_the_process_so_that_it_is_started_again(rig: Rig) -> None:
+    """A thread that died unnoticed would leave a daemon that does nothing and looks well."""
+    broken = """if True:
+        import sys
+        from syncd.clerk import Clerk
+        from syncd.cli import main
+
+        def tick(self):
+            raise ZeroDivisionError("planted")
+
+        Clerk.tick = tick
+        sys.exit(main(sys.argv[1:]))
+    """
+    told = subprocess.run(
+        [sys.executable, "-c", broken, "run", "-c", str(rig.config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert '"unexpected_failure"' in told.stderr
+    assert "syncd: unexpected failure: ZeroDivisionError('planted')" in told.stderr.splitlines()
+    assert "Traceback" not in told.stderr

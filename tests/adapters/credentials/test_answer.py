@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from syncd.adapters.credentials.answer import read_complaint, read_credentials, read_http_date
 from syncd.errors import Transient
+from syncd.model import CredentialSet
 
 
 def test_the_assume_role_form_is_read_with_its_destination(kit: Any) -> None:
@@ -152,6 +154,24 @@ def test_a_destination_that_cannot_be_is_refused(kit: Any, destination: object) 
     body = json.dumps({"Credentials": kit.fields(), "Destination": destination}).encode()
     with pytest.raises(Transient, match=r"Destination|Prefix|Bucket"):
         read_credentials(body)
+
+
+def test_an_endpoint_in_the_answer_is_nobodys(kit: Any) -> None:
+    """Whoever answers for the API may name a bucket, but not the machine that the bytes go to."""
+    elsewhere = dict.fromkeys(("Endpoint", "EndpointUrl", "endpoint_url", "Proxy"), "http://169.254.169.254/")
+    plain = {"Bucket": "captures", "Prefix": "cam/", "Region": "eu-central-1"}
+    answers = [
+        {"Credentials": kit.fields(), "Destination": plain},
+        {"Credentials": kit.fields(**elsewhere), "Destination": plain | elsewhere, **elsewhere},
+    ]
+    first, second = (read_credentials(json.dumps(answer).encode()) for answer in answers)
+    assert first == second
+    assert "169.254" not in repr(vars_of(second))
+
+
+def vars_of(credentials: CredentialSet) -> list[object]:
+    """Its values, those too that no repr shows."""
+    return [getattr(credentials, field.name) for field in dataclasses.fields(credentials)]
 
 
 def test_no_complaint_holds_a_value_or_the_text(kit: Any) -> None:

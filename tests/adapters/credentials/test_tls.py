@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,3 +140,17 @@ def test_a_ca_file_that_is_none_locks_out(tmp_path: Path, fetch: Any, content: b
     with pytest.raises(LockedOut, match=r"bad\.pem") as caught:
         fetch("https://localhost:1/", path)
     assert caught.value.code == "tls"
+
+
+def test_a_server_that_speaks_nothing_newer_than_tls_1_1_gets_no_token(
+    authority: Authority, serving: Any, fetch: Any
+) -> None:
+    tls = authority.context("localhost", NOW - timedelta(days=1), NOW + timedelta(days=1))
+    tls.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        tls.minimum_version, tls.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with serving(tls) as server:
+        with pytest.raises(LockedOut, match="TLS with localhost"):
+            fetch(server.url, authority.file)
+        assert server.requests == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from syncd.adapters.s3 import client
 from syncd.adapters.s3.store import S3Store
-from syncd.errors import LockedOut
+from syncd.errors import LockedOut, Transient
 
 from .conftest import ScriptedServer
 from .operations import BODY, OK_PUT, PLAIN, TARGET, raised
@@ -139,3 +140,22 @@ def test_plain_http_where_tls_was_asked_for_locks(make_store: MakeStore) -> None
         fault = raised(make_store(endpoint_url=address), "head")
         thread.join()
     assert fault.code == "tls"
+
+
+def test_a_store_that_speaks_nothing_newer_than_tls_1_1_gets_nothing(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    pem = certificate(tmp_path / "ca.pem", "localhost")
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.load_cert_chain(pem)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    server = ScriptedServer(old)
+    try:
+        fault = raised(make_store(endpoint_url=url(server), ca_file=str(pem)), "put")
+    finally:
+        server.close()
+    assert isinstance(fault, LockedOut | Transient)
+    assert server.seen == []
