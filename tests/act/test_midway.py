@@ -1,4 +1,4 @@
-"""What happens to a file between two of its parts: another in its place, cut short, gone. Real disk, five parts."""
+"""What recorders do to files at the wrong moment: between two parts, under two names, with odd time stamps. Real disk."""
 
 from __future__ import annotations
 
@@ -104,3 +104,29 @@ def test_a_hint_for_what_is_not_there_or_leads_outside_is_nothing(
     house.run()
     assert house.states() == {b"film": State.DONE}
     assert [key for key, _ in store.writes] == ["cam/inbox/film"]
+
+
+def test_two_hard_links_are_two_files_with_a_key_each(house: House, root: Path, store: FakeStore) -> None:
+    (root / "film").write_bytes(FIRST)
+    (root / "link").hardlink_to(root / "film")
+    for _ in range(3):
+        house.rescan()
+        house.run()
+    assert {key: kept.data for (_, key), kept in store.objects.items()} == {
+        "cam/inbox/film": FIRST,
+        "cam/inbox/link": FIRST,
+    }
+    assert len(store.writes) == 2
+    assert house.states() == {b"film": State.DONE, b"link": State.DONE}
+
+
+def test_a_hard_link_made_later_sends_neither_for_ever(house: House, root: Path, store: FakeStore) -> None:
+    (root / "film").write_bytes(FIRST)
+    house.run()
+    (root / "link").hardlink_to(root / "film")
+    for _ in range(4):
+        house.rescan()
+        house.run()
+    assert len(store.writes) <= 2
+    assert store.objects[BUCKET, "cam/inbox/film"].data == FIRST
+    assert house.states() == {b"film": State.DONE, b"link": State.DONE}
