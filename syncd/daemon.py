@@ -153,6 +153,8 @@ class Daemon:
 def _unexpected(failure: BaseException) -> Fatal:
     """What no one foresaw: the log has the trace, the operator a sentence."""
     log.critical("unexpected_failure", exc_info=failure)
+    # Not its words: nobody knows what is in them, and the log has them cleaned.
     return Fatal(
-        f"unexpected failure: {failure!r}", hint="please report it with the log lines before this one"
+        f"unexpected failure: {type(failure).__name__}",
+        hint="please report it with the log lines before this one",
     )

@@ -68,13 +68,12 @@ def _tell_unwritten(error: OSError) -> int:
 
 
 def _tell_unexpected(failure: Exception) -> int:
-    """The trace is for the log of those who debug."""
+    """Trace and words are for the log of those who debug: there they are without secrets."""
     import structlog  # noqa: PLC0415 - only where something went wrong
 
     if structlog.is_configured():
         structlog.get_logger().debug("unexpected_failure", exc_info=failure)
-    what = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
-    click.echo(plain(f"syncd: this should not have happened ({what})"), err=True)
+    click.echo(f"syncd: this should not have happened ({type(failure).__name__})", err=True)
     click.echo("hint: please report it, with the log at level debug", err=True)
     return 1
 

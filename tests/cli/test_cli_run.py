@@ -211,5 +211,5 @@ def test_a_clerk_that_fails_as_nobody_foresaw_ends_the_process_so_that_it_is_sta
     )
     assert told.returncode == 1
     assert '"unexpected_failure"' in told.stderr
-    assert "syncd: unexpected failure: ZeroDivisionError('planted')" in told.stderr.splitlines()
+    assert "syncd: unexpected failure: ZeroDivisionError" in told.stderr.splitlines()
     assert "Traceback" not in told.stderr

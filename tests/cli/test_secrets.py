@@ -24,7 +24,7 @@ from syncd.telemetry import logs
 
 PASSWORD = "canary%2Fof-the-proxy"
 ECHO = """<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>{code}</Code><Message>The provided token is malformed or otherwise invalid.</Message>
+<Error><Code>{code}</Code><Message>The provided token {token} of {secret} is malformed or otherwise invalid.</Message>
 <Token-0>{token}</Token-0><AWSAccessKeyId>ASIA</AWSAccessKeyId><StringToSign>{token} {secret}</StringToSign></Error>"""
 # What nobody foresaw, with secrets in its words and in the variables around it, in the middle of a visit.
 PLANTED = """if True:

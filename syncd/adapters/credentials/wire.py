@@ -103,13 +103,15 @@ def trust(ca_file: Path | None, host: str, identity: Identity | None = None) -> 
 
 def _believing(ca_file: Path | None, host: str) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as trouble:
         raise LockedOut(
             f"cannot check the certificate of {host}: ca_file {ca_file}: {trouble.strerror or 'unreadable'}",
             code="tls",
             hint="ca_file must be a readable PEM file of CA certificates",
         ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever openssl.cnf allows
+    return context
 
 
 def post(

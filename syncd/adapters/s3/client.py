@@ -119,6 +119,14 @@ class Clients:
         """The configured region, else the credentials', else us-east-1. Raises LockedOut without credentials."""
         return self.settings.region or self._credentials.current().region or _DEFAULT_REGION
 
+    def secrets(self) -> tuple[str, ...]:
+        """What a store might repeat of that which requests are signed with."""
+        try:
+            held = self._credentials.current()
+        except LockedOut:
+            return ()
+        return tuple(filter(None, (held.secret_key, held.session_token)))
+
     def current(self) -> Any:
         """The S3 client. Raises LockedOut for settings that no client can be built with."""
         region = self.region()

@@ -81,8 +81,8 @@ class Answer:
         return f"{self.code or 'no S3 error code'} (HTTP {self.status}){said}"
 
 
-def read_answer(error: botocore.exceptions.ClientError) -> Answer:
-    """The error answer out of a ClientError, however sparse or strange the XML was."""
+def read_answer(error: botocore.exceptions.ClientError, secrets: tuple[str, ...] = ()) -> Answer:
+    """The error answer out of a ClientError, however sparse or strange the XML was; none of the secrets is repeated."""
     told = error.response.get("Error")
     details = {name: value for name, value in _dictionary(told).items() if isinstance(value, str)}
     metadata = _dictionary(error.response.get("ResponseMetadata"))
@@ -90,16 +90,21 @@ def read_answer(error: botocore.exceptions.ClientError) -> Answer:
     return Answer(
         status=int(metadata.get("HTTPStatusCode") or 0),
         code="" if code.isdigit() or code == "Unknown" else code,
-        message=_one_line(details.get("Message", "")),
+        message=_one_line(details.get("Message", ""), secrets),
         details=details,
         headers=_dictionary(metadata.get("HTTPHeaders")),
     )
 
 
-def translate(error: Exception, asked: Asked, *, region: str | None = None) -> SyncdError:
-    """The one of our kinds that `error` stands for. `region`: the one that was asked, to tell a wrong one."""
+def translate(
+    error: Exception, asked: Asked, *, region: str | None = None, secrets: tuple[str, ...] = ()
+) -> SyncdError:
+    """The one of our kinds that `error` stands for. `region`: the one that was asked, to tell a wrong one.
+
+    `secrets` are taken out of what the store says.
+    """
     if isinstance(error, botocore.exceptions.ClientError):
-        return _from_answer(read_answer(error), asked, region)
+        return _from_answer(read_answer(error, secrets), asked, region)
     return translate_outage(error, str(asked))
 
 
@@ -254,5 +259,7 @@ def _dictionary(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _one_line(text: str) -> str:
+def _one_line(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]

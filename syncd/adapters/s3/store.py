@@ -203,7 +203,8 @@ class S3Store:
             if own is not None:  # the body's, wrapped by botocore while it was sent
                 raise own from None
             asked = replace(asked, owner=self._clients.settings.expected_bucket_owner)
-            raise translate(error, asked, region=client.meta.region_name) from error
+            secrets = self._clients.secrets()
+            raise translate(error, asked, region=client.meta.region_name, secrets=secrets) from error
         return answer
 
 
