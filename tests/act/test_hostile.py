@@ -175,6 +175,7 @@ def test_another_card_in_the_slot_overwrites_nothing_of_the_first(
     assert "{mtime" in (house.row("IMG_0001").hint or "")
 
 
+@pytest.mark.torture
 def test_rotation_in_a_directory_of_many_batches_sends_only_what_is_new(
     house: House, root: Path, store: Troubled
 ) -> None:

@@ -128,7 +128,8 @@ def test_what_nobody_foresaw_is_one_sentence_without_a_traceback(
     verb(failing(ZeroDivisionError("by nothing")))
     assert main(["broken"]) == 1
     told = capsys.readouterr()
-    assert "ZeroDivisionError: by nothing" in told.err
+    assert "ZeroDivisionError" in told.err
+    assert "by nothing" not in told.err  # nobody knows what the words of such a failure hold
     assert "Traceback" not in told.err + told.out
     assert len(told.err.splitlines()) == 2
 

@@ -117,7 +117,9 @@ def test_a_store_that_is_away_ends_it_with_1_and_no_document_that_looks_whole(ri
     assert "syncd: head of s3://captures/cam/inbox/" in told.stderr
 
 
-@pytest.mark.parametrize("checksum", ["sha256", "md5", "none"])
+@pytest.mark.parametrize(
+    "checksum", ["sha256", *(pytest.param(other, marks=pytest.mark.torture) for other in ("md5", "none"))]
+)
 def test_local_bytes_are_summed_as_they_were_sent(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, checksum: str
 ) -> None:

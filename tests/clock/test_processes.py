@@ -38,7 +38,9 @@ def assert_the_offset_is_shown(rig: Rig, ahead: float) -> None:
     assert [event["clock_offset_s"] for event in told] == [pytest.approx(ahead, abs=2.0)]
 
 
-@pytest.mark.parametrize(("ahead", "api_tells"), [(-5 * HOUR, True), (5 * HOUR, False)])
+@pytest.mark.parametrize(
+    ("ahead", "api_tells"), [(-5 * HOUR, True), pytest.param(5 * HOUR, False, marks=pytest.mark.torture)]
+)
 def test_with_a_clock_hours_off_files_arrive_and_people_are_told(
     tmp_path: Path, sts_at: SignAt, ahead: float, api_tells: bool
 ) -> None:

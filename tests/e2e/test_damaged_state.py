@@ -139,6 +139,7 @@ def may_unshare() -> bool:
     return subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.torture
 def test_a_ledger_on_a_disk_mounted_read_only_is_waited_for_and_status_says_so(rig: Rig) -> None:
     if not may_unshare():
         pytest.skip("user namespaces are not permitted here")
@@ -179,6 +180,7 @@ def codes(rig: Rig) -> set[str]:
         return set()
 
 
+@pytest.mark.torture
 def test_once_does_not_wait_for_its_ledger_longer_than_its_patience(rig: Rig) -> None:
     ledger_of(rig).parent.parent.mkdir(exist_ok=True)
     ledger_of(rig).parent.mkdir(mode=0o700, exist_ok=True)

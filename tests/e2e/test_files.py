@@ -13,7 +13,7 @@ from support.rig import WATCH, Rig, noise
 EACH = 150
 
 
-@pytest.mark.parametrize("watch", ["inotify", "poll"])
+@pytest.mark.parametrize("watch", ["inotify", pytest.param("poll", marks=pytest.mark.torture)])
 def test_files_from_before_during_and_between_arrive_each_once(tmp_path: Path, watch: str) -> None:
     with Rig(tmp_path, watch=watch, rescan="1s") as rig:
         for number in range(EACH):

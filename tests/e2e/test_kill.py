@@ -35,6 +35,7 @@ def test_killed_in_the_middle_it_sends_at_most_the_parts_in_flight_again(tmp_pat
         assert len(rig.successes("CompleteMultipartUpload")) == 1
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("seed", [20261124])
 def test_eight_kills_at_random_moments_cost_no_file_and_no_byte(tmp_path: Path, seed: int) -> None:
     """The kills fall anywhere between the start of the process and its rest; tests/torture has many more of them."""

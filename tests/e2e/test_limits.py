@@ -51,7 +51,7 @@ def test_with_sixty_four_descriptors_everything_arrives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "value", "watch", "hint"),
     [
-        ("watches", 5, "degraded", "fs.inotify.max_user_watches"),
+        pytest.param("watches", 5, "degraded", "fs.inotify.max_user_watches", marks=pytest.mark.torture),
         ("instances", 0, "poll", "fs.inotify.max_user_instances"),
     ],
 )
@@ -92,6 +92,7 @@ def fill(place: Path) -> None:
                     pass
 
 
+@pytest.mark.torture
 def test_while_the_ledgers_disk_is_full_it_waits_and_goes_on_when_there_is_room(
     tmp_path: Path, namespace: list[str]
 ) -> None:

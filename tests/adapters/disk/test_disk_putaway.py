@@ -184,14 +184,15 @@ def test_a_target_that_is_not_there_is_waited_for_and_the_file_is_back(
     assert names(tmp_path) == ["film"]
 
 
+@pytest.mark.parametrize("rounds", [150, pytest.param(1000, marks=pytest.mark.torture)])
 def test_whatever_is_written_between_proof_and_deletion_is_never_lost(
-    disk: LocalDisk, tmp_path: Path
+    disk: LocalDisk, tmp_path: Path, rounds: int
 ) -> None:
-    """A thousand rounds against a program that appends at any moment, opening the file by its name."""
+    """Many rounds against a program that appends at any moment, opening the file by its name."""
     chance = random.Random(4)
     film = tmp_path / "film"
     lost, gone = 0, 0
-    for number in range(1000):
+    for number in range(rounds):
         film.write_bytes(b"proven %d" % number)
         fingerprint = known(disk, tmp_path, b"film")
         begin = threading.Barrier(2)
@@ -221,7 +222,7 @@ def test_whatever_is_written_between_proof_and_deletion_is_never_lost(
         for path in tmp_path.iterdir():
             path.unlink()
     assert lost == 0
-    assert 0 < gone < 1000, "both ways must have been met"
+    assert 0 < gone < rounds, "both ways must have been met"
 
 
 FLIPPER = """

@@ -124,6 +124,7 @@ def test_a_ledger_from_before_seals_is_opened_and_not_suspected(path: Path, cloc
     ledger.close()
 
 
+@pytest.mark.torture
 def test_flipped_bytes_never_end_in_anything_but_a_ledger(tmp_path: Path, clock: FakeClock) -> None:
     fill(tmp_path / "whole" / "state.db", clock)
     whole = (tmp_path / "whole" / "state.db").read_bytes()

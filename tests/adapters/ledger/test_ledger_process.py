@@ -122,6 +122,7 @@ def test_a_reader_without_a_daemon_changes_not_one_byte(path: Path, clock: FakeC
     assert path.read_bytes() == before
 
 
+@pytest.mark.torture
 def test_a_kill_at_any_moment_loses_no_commit_that_was_acknowledged(path: Path, clock: FakeClock) -> None:
     acknowledged: list[int] = []
     for round_ in range(8):

@@ -173,6 +173,7 @@ def test_every_question_is_answered_by_the_index_that_was_made_for_it(
     assert not [step for step in steps if step.startswith("SCAN") and step not in WALKS_IN_ORDER]
 
 
+@pytest.mark.torture
 def test_a_queue_of_a_hundred_thousand_that_all_wait_costs_no_walk(ledger: SqliteLedger, raw: Raw) -> None:
     raw(
         "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
