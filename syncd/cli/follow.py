@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,17 +35,22 @@ def follow_status(config: Config) -> int:
 
 def _documents(config: Config) -> Iterator[dict[str, Any]]:
     """One about every second while a daemon answers; a daemon that is busy for a moment is waited for."""
-    from syncd.adapters.clock import SystemClock  # noqa: PLC0415 - keeps `--help` free of it
-    from syncd.console.client import Client, NotRunning  # noqa: PLC0415
+    from syncd.console.client import Client, NotRunning  # noqa: PLC0415 - keeps `--help` free of it
 
-    client, pause, clock = Client(config.socket), threading.Event(), SystemClock()
-    while True:
-        try:
-            document = client.status()
-        except NotRunning:
-            return
-        yield document
-        clock.wait(pause, EVERY_S)
+    client = Client(config.socket)
+    # Ctrl-C is taken here and nowhere else: raised in the middle of a drawing or a destructor it might be swallowed.
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        while True:
+            try:
+                document = client.status()
+            except NotRunning:
+                return
+            yield document
+            if signal.sigtimedwait({signal.SIGINT}, EVERY_S) is not None:
+                raise KeyboardInterrupt
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _told(documents: Iterator[dict[str, Any]]) -> None:

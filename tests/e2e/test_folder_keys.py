@@ -66,22 +66,6 @@ class Watched:
         return None
 
 
-class Held:
-    """The first body waits at the store until it is let go."""
-
-    def __init__(self) -> None:
-        self.reached, self.go = threading.Event(), threading.Event()
-
-    def before(self, record: Record) -> Fault | None:
-        if record.operation == "PutObject" and not self.reached.is_set():
-            self.reached.set()
-            assert self.go.wait(60)
-        return None
-
-    def after(self, _record: Record) -> Fault | None:
-        return None
-
-
 def scanned(device: Whole, *names: str) -> None:
     """Files appear and nobody hints at them; a scan is asked for, and these are sent."""
     device.app.mailbox.scan(os.fsencode(device.inbox), "a test wants it")
@@ -159,33 +143,10 @@ def test_a_file_waits_for_its_marker(daemon: Daemon) -> None:
     device.run(lambda: device.done("first.mp4"))
 
 
-def test_a_file_of_a_folder_with_priority_goes_before_one_that_became_due_earlier(
-    daemon: Daemon, tmp_path: Path, servers: Servers
-) -> None:
-    urgent = tmp_path / "urgent"
-    urgent.mkdir()
-    device = daemon(upload={"files": 1})
-    text = device.config.read_text()
-    more = f'{{"path": "{urgent}", "priority": 1, "watch": "poll", "complete_when": {{"quiet": "0s"}}}}'
-    device.config.write_text(text.replace('"folders": [', f'"folders": [{more}, '))
-    assert device.reload()
-    servers.store.faults = held = Held()
-
-    def settled(folder: Path, path: bytes) -> bool:
-        row = device.app.ledger.at(os.fsencode(folder), path)
-        return row is not None and row.state is State.SETTLED
-
-    device.drop("first")
-    device.run(held.reached.is_set)  # it is in hand, and the only hand there is
-    device.drop("second")
-    device.run(lambda: settled(device.inbox, b"second"))
-    (urgent / "film").write_bytes(b"12345")
-    device.app.mailbox.path(os.fsencode(urgent), b"film")
-    device.run(lambda: settled(urgent, b"film"))
-    held.go.set()
-    device.run(lambda: device.done("second"))
-    puts = [record.key for record in device.requests() if record.operation == "PutObject"]
-    assert puts.index(f"{device.device}/urgent/film") < puts.index(f"{device.device}/second")
+def test_priority_reaches_those_who_choose(daemon: Daemon) -> None:
+    """What it does there, tests/decide/test_order.py says."""
+    device = daemon({"priority": 7})
+    assert device.app.household.world.folders[os.fsencode(device.inbox)].priority == 7
 
 
 def test_a_file_is_deleted_or_moved_when_it_is_stored_and_old_enough(daemon: Daemon, tmp_path: Path) -> None:
