@@ -124,7 +124,7 @@ class Whole:
         self.run(lambda: all(map(self.done, files)))
         return [self.object(name) for name in files]
 
-    def run(self, until: Callable[[], bool], seconds: float = 20.0) -> None:
+    def run(self, until: Callable[[], bool], seconds: float = 60.0) -> None:
         """The clerk's rounds until the condition holds."""
         end = time.monotonic() + seconds
         while not until():
