@@ -143,14 +143,13 @@ def _put_away(transfer: Transfer, policy: DisposalPolicy, world: World, *, ask: 
 
 def _away(transfer: Transfer, world: World) -> Change:
     """Its directory may come back; one that stays away took the file along, perhaps by the name that only we know."""
+    resting = transfer.hint == RESTING
     if transfer.attempts < AWAY_AT_MOST:
-        wait = later(
-            transfer, AWAY_PAUSE_S, transfer.hint if transfer.hint == RESTING else _NOT_AT_ITS_PLACE, world
-        )
+        wait = later(transfer, AWAY_PAUSE_S, RESTING if resting else _NOT_AT_ITS_PLACE, world)
         wait.sets["attempts"] = transfer.attempts + 1
         return wait
     why = _NOT_AT_ITS_PLACE
-    if transfer.hint == RESTING:
+    if resting:
         why = f"{why}; the file lies there as {aside_name(transfer).decode()}"
         log.warning("file_left_aside", path=transfer.folder + b"/" + transfer.path, reason=why)
     return _end(transfer, world, why, gone=True)

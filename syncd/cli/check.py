@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from syncd.adapters.mounts import lies_on_another_machine
 from syncd.cli.options import config_option
 from syncd.cli.words import plain
 from syncd.config import Config, Surroundings, load
@@ -38,8 +39,6 @@ def command(config_file: Path) -> None:
 
 def _ledger_on_network(config: Config) -> list[Finding]:
     """SQLite's WAL needs memory that all its readers share: https://www.sqlite.org/wal.html."""
-    from syncd.adapters.mounts import lies_on_another_machine  # noqa: PLC0415 - brings watchdog along
-
     if not lies_on_another_machine(config.state.parent):
         return []
     text = f"{config.state.parent} lies on a network file system, where a ledger can be damaged"

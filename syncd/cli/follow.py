@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,22 +37,35 @@ def follow_status(config: Config) -> int:
 
 def _documents(config: Config) -> Iterator[dict[str, Any]]:
     """One about every second while a daemon answers; a daemon that is busy for a moment is waited for."""
-    from syncd.console.client import Client, NotRunning  # noqa: PLC0415 - keeps `--help` free of it
+    from syncd.adapters.clock import SystemClock  # noqa: PLC0415 - keeps `--help` free of it
+    from syncd.console.client import Client, NotRunning  # noqa: PLC0415
 
-    client = Client(config.socket)
-    # Ctrl-C is taken here and nowhere else: raised in the middle of a drawing or a destructor it might be swallowed.
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        while True:
+    client, pause, clock = Client(config.socket), threading.Event(), SystemClock()
+    with _remembered_interrupt() as pressed:
+        while not pressed:
             try:
                 document = client.status()
             except NotRunning:
                 return
             yield document
-            if signal.sigtimedwait({signal.SIGINT}, EVERY_S) is not None:
-                raise KeyboardInterrupt
+            clock.wait(pause, EVERY_S)
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _remembered_interrupt() -> Iterator[list[int]]:
+    """Ctrl-C raises as ever, and is in the list too: raised within a destructor it is swallowed."""
+    pressed: list[int] = []
+
+    def press(number: int, _frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.signal(signal.SIGINT, former)
 
 
 def _told(documents: Iterator[dict[str, Any]]) -> None:

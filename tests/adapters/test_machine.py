@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,20 @@ def test_the_holder_of_a_lock_is_found_without_touching_it(tmp_path: Path) -> No
         fcntl.flock(held, fcntl.LOCK_EX)
         assert machine.lock_holder(lock) == os.getpid()
     assert machine.lock_holder(lock) is None
+
+
+def test_a_path_behind_a_server_that_does_not_answer_stays_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(machine, "_PATIENCE_S", 0.02)
+    monkeypatch.setattr("os.path.realpath", lambda path: go.wait(60) and path + b"/real")
+    asked = [machine.real_root(b"/share") for _ in range(20)]  # and only so many are left hanging
+    assert set(asked) == {b"/share"}
+    go.set()
+    pause = threading.Event()
+    for _ in range(500):  # those that were left hanging end one by one
+        if machine.real_root(b"/share") == b"/share/real":
+            return
+        pause.wait(0.01)
+    raise AssertionError("it answers again, and nobody asks")

@@ -62,7 +62,7 @@ def test_a_warning_is_told_and_the_configuration_is_ok_all_the_same(
 def test_a_ledger_on_a_network_file_system_is_warned_about(
     write: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncd.adapters.mounts.lies_on_another_machine", lambda _: True)
+    monkeypatch.setattr("syncd.cli.check.lies_on_another_machine", lambda _: True)
     assert main(["check", "-c", str(write())]) == 0
     assert "state: " in capsys.readouterr().err
 

@@ -4,6 +4,7 @@ import dataclasses
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -251,3 +252,15 @@ def test_units_and_paths_are_to_be_had_without_waiting_for_the_yaml_reader() -> 
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     with pytest.raises(AttributeError):
         syncd.config.nothing  # noqa: B018 - looking is the point
+
+
+def test_a_path_that_nobody_answers_for_is_waited_for_once_and_stays_as_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go, asked = threading.Event(), list[str]()
+    monkeypatch.setattr("syncd.config.surroundings._RealPath.PATIENCE_S", 0.02)
+    monkeypatch.setattr("os.path.realpath", lambda path: asked.append(path) or (go.wait(60) and path))
+    found = Surroundings.from_system()
+    assert [found.real_path(path) for path in ("/share", "/other")] == ["/share", "/other"]
+    assert asked == ["/share"]
+    go.set()

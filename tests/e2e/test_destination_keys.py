@@ -29,13 +29,6 @@ FILES = {"small": SMALL, "large": LARGE}
 BOTH = pytest.mark.parametrize("data", [SMALL, LARGE], ids=["in one piece", "in parts"])
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    made = Servers(tmp_path_factory.mktemp("servers"))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
     """A running daemon with these sections in its configuration."""

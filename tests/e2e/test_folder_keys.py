@@ -19,13 +19,6 @@ from syncd.model import State, Writer
 Daemon = Callable[..., Whole]
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    made = Servers(tmp_path_factory.mktemp("servers"))
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
     """A running daemon with these keys in its folder, or these sections."""
