@@ -68,7 +68,8 @@ class Writer(enum.Enum):
 
     NONE = "none"
     OPEN = "open"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown"  # the kernel does not say: not our file, or a file system without leases
+    UNASKED = "unasked"  # it could not be opened to ask: not there, or trouble that may pass
 
 
 class Fate(enum.Enum):

@@ -14,6 +14,7 @@ from syncd.act.recheck import bytes_decide
 from syncd.act.world import FolderPolicy, World
 from syncd.decide.compare import Verdict, compare
 from syncd.decide.dispose import (
+    AWAY_PAUSE_S,
     WRITER_PAUSE_S,
     DisposalPolicy,
     Go,
@@ -35,7 +36,6 @@ LONGEST_WAIT_S = 3000.0
 REST_S = 1.0
 RESTING = "it lies aside for a moment before it goes"
 
-AWAY_PAUSE_S = 10.0
 AWAY_AT_MOST = 30
 _NOT_AT_ITS_PLACE = "the directory that it lies in is not at its place"
 

@@ -14,6 +14,7 @@ CERTAIN_AGE_S = 3600.0
 """A `min_age` of an hour or more counts as certainty that the file is finished."""
 
 WRITER_PAUSE_S = 60.0
+AWAY_PAUSE_S = 10.0
 
 _TOO_YOUNG = "it is {} when it is old enough"
 
@@ -92,6 +93,8 @@ def judge(policy: DisposalPolicy, situation: Situation) -> Stay | Later | Go:
     by_rule = certain_by_rule(policy, has_marker=situation.has_marker)
     if situation.writer is Writer.NONE or by_rule:
         return Go(ask_again=not by_rule)
+    if situation.writer is Writer.UNASKED:
+        return Later(AWAY_PAUSE_S, "it could not be opened to ask whether a program writes it")
     return Stay(
         f"the file is kept, not {policy.word}: whether a program still writes it cannot be told here; "
         "set complete_when.marker, or a min_age of 1h or more"

@@ -96,7 +96,7 @@ def _new(facts: FileFacts, met: str) -> Forecast:
     settle, age = facts.settle, facts.now - facts.seen.mtime_ns / _SECOND_NS
     if facts.writer is Writer.OPEN:
         return Forecast(Action.WAIT, "a program has it open for writing")
-    if settle.check_writer and settle.require_answer and facts.writer is Writer.UNKNOWN:
+    if settle.check_writer and settle.require_answer and facts.writer in {Writer.UNKNOWN, Writer.UNASKED}:
         return Forecast(Action.WAIT, "whether a program has it open for writing cannot be told here")
     if facts.marker_there is False:
         return Forecast(Action.WAIT, f"its marker {settle.marker} is not there")

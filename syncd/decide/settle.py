@@ -68,7 +68,7 @@ def judge(policy: SettlePolicy, look: Look) -> Settled | LookAgain | Missing:
         )
     if policy.check_writer and look.writer is Writer.OPEN:
         return LookAgain(pause, "a program has it open for writing")
-    if policy.require_answer and look.writer is Writer.UNKNOWN:
+    if policy.require_answer and look.writer in {Writer.UNKNOWN, Writer.UNASKED}:
         return LookAgain(pause, "whether a program has it open for writing cannot be told here")
     if look.marker_there is False:
         return LookAgain(pause, f"its marker {policy.marker} is not there")
@@ -79,6 +79,7 @@ def _reason(policy: SettlePolicy, look: Look) -> str:
     known = {
         Writer.NONE: "nobody has it open for writing",
         Writer.UNKNOWN: "whether somebody has it open cannot be told here",
+        Writer.UNASKED: "whether somebody has it open could not be asked",
         Writer.OPEN: "writers are not asked for",
     }[look.writer if policy.check_writer else Writer.OPEN]
     marker = ", its marker is there" if look.marker_there else ""

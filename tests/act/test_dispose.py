@@ -17,7 +17,7 @@ from syncd.act.dispose import RESTING
 from syncd.adapters.disk import LocalDisk
 from syncd.adapters.ledger import open_ledger
 from syncd.decide.dispose import DisposalPolicy
-from syncd.model import State
+from syncd.model import State, Writer
 
 DELETE = DisposalPolicy(delete=True)
 
@@ -114,9 +114,10 @@ def test_a_file_is_moved_across_file_systems_with_its_times(
         shutil.rmtree(sent)
 
 
+@pytest.mark.parametrize("instead", ["a symlink", "nothing"])
 @pytest.mark.parametrize("when", ["before it goes", "while it lies aside"])
-def test_a_file_whose_directory_is_a_symlink_for_a_while_goes_later(
-    house_with: Callable[..., House], inbox: Path, tmp_path: Path, when: str
+def test_a_file_whose_directory_is_not_at_its_place_for_a_while_goes_later(
+    house_with: Callable[..., House], inbox: Path, tmp_path: Path, when: str, instead: str
 ) -> None:
     (inbox / "day").mkdir()
     (inbox / "day" / "film").write_bytes(b"12345")
@@ -126,10 +127,11 @@ def test_a_file_whose_directory_is_a_symlink_for_a_while_goes_later(
     state = {"before it goes": lambda: house.row("day/film").state is State.VERIFIED}
     house.run(until=state.get(when, lambda: house.row("day/film").hint == RESTING))
     (inbox / "day").rename(tmp_path / "day")
-    (inbox / "day").symlink_to(tmp_path / "elsewhere")
+    if instead == "a symlink":
+        (inbox / "day").symlink_to(tmp_path / "elsewhere")
     ticks(house, 30.0)
     assert house.row("day/film").state is State.VERIFIED
-    (inbox / "day").unlink()
+    (inbox / "day").unlink(missing_ok=True)
     (tmp_path / "day").rename(inbox / "day")
     house.run()
     assert not list((inbox / "day").iterdir())
@@ -149,6 +151,22 @@ def test_a_file_whose_directory_was_moved_away_while_it_lay_aside_is_told_of(
     assert aside.read_bytes() == b"12345"
     assert house.row("day/film").state is State.DONE
     assert aside.name in (house.world.ledger.history(bytes(inbox), b"day/film")[-1].why or "")
+
+
+def test_a_file_that_cannot_be_opened_to_ask_for_its_writers_is_asked_again_and_goes(
+    house_with: Callable[..., House], inbox: Path
+) -> None:
+    class Busy(LocalDisk):
+        answers = iter([Writer.NONE, Writer.UNASKED, Writer.UNASKED])
+
+        def writer(self, root: bytes, path: bytes) -> Writer:
+            return next(self.answers, None) or super().writer(root, path)
+
+    (inbox / "film").write_bytes(b"12345")
+    house = house_with(disk=Busy())
+    house.run(until=lambda: "could not be opened" in (house.row("film").hint or ""))
+    house.run()
+    assert not list(inbox.iterdir())
 
 
 def ticks(house: House, seconds: float) -> None:

@@ -115,14 +115,14 @@ class LocalDisk:
         return LocalFile(self._open_regular(root, path), root, path)
 
     def writer(self, root: bytes, path: bytes) -> Writer:
-        """Whether somebody has it open for writing; UNKNOWN also where it is gone or we may not read it.
+        """Whether somebody has it open for writing; UNASKED where it is gone or we may not read it.
 
         Needs `ignore_lease_signals()` at the start of the process, without which the answer is always UNKNOWN.
         """
         try:
             descriptor = self._open_regular(root, path)
         except (Vanished, Transient):
-            return Writer.UNKNOWN
+            return Writer.UNASKED
         try:
             return writer_of(descriptor)
         finally:

@@ -232,7 +232,7 @@ class PatientDisk:
         try:
             return self._ask(root, lambda: self._disk.writer(root, path))
         except FolderAway:
-            return Writer.UNKNOWN
+            return Writer.UNASKED
 
     def put_away(
         self,

@@ -57,8 +57,7 @@ def put_away(root: int, errand: Errand, opener: Opener, go_on: Callable[[], bool
     except OSError as error:
         if not is_gone(error):
             raise
-        # One that lies aside was there a moment ago: its directory was moved with it.
-        return Fate.MISSING if error.errno == errno.ENOENT and not errand.rested else Fate.AWAY
+        return Fate.AWAY  # the file went with it, and may come back with it
     try:
         return _in_directory(directory, name, errand, opener, go_on)
     finally:

@@ -125,7 +125,7 @@ def test_nothing_but_regular_files_beneath_the_root_is_ever_opened(tmp_path: Pat
         assert disk.look(root, path) is None, path
         with pytest.raises(Vanished):
             disk.open(root, path)
-        assert disk.writer(root, path) is Writer.UNKNOWN
+        assert disk.writer(root, path) is Writer.UNASKED
     assert read_all(disk, root, b"real/file") == b"fine"
 
 
@@ -193,7 +193,7 @@ def test_the_identity_of_a_root_tells_a_replaced_directory(disk: LocalDisk, tmp_
 def test_a_missing_root_is_no_vanished_file(disk: LocalDisk, tmp_path: Path) -> None:
     missing = os.fsencode(tmp_path / "missing")
     assert disk.exists(missing, b"f") is False
-    assert disk.writer(missing, b"f") is Writer.UNKNOWN
+    assert disk.writer(missing, b"f") is Writer.UNASKED
     for call in (disk.look, disk.open):
         with pytest.raises(Transient, match="missing does not exist") as caught:
             call(missing, b"f")
@@ -243,7 +243,7 @@ except Transient as trouble:
     print(trouble, "|", trouble.hint)
 """,
     )
-    assert said.startswith("3 unknown")
+    assert said.startswith("3 unasked")
     assert "not allowed to read it | make it readable for" in said
 
 
@@ -264,7 +264,7 @@ for call in (disk.look, disk.open):
         print("transient", trouble.hint)
 """,
     )
-    assert said.startswith("False unknown\n")
+    assert said.startswith("False unasked\n")
     assert said.count("transient make it readable") == 2
 
 

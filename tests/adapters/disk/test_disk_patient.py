@@ -175,7 +175,7 @@ def test_a_call_without_an_answer_ends_in_time_and_the_next_ones_at_once_until_i
     for each in ASKING.values():
         with pytest.raises(FolderUnavailable, match="does not answer"):
             each(disk, root)
-    assert (disk.exists(root, b"film"), disk.writer(root, b"film")) == (False, Writer.UNKNOWN)
+    assert (disk.exists(root, b"film"), disk.writer(root, b"film")) == (False, Writer.UNASKED)
     assert disk.free_bytes(root) is None
     assert inner.asked == asked  # nobody else was left hanging
     inner.go.set()
