@@ -11,6 +11,8 @@ import pytest
 from support.rig import WATCH, Rig, noise
 
 EACH = 150
+DEEP = 100
+STORM = 300
 
 
 @pytest.mark.parametrize("watch", ["inotify", pytest.param("poll", marks=pytest.mark.torture)])
@@ -38,6 +40,28 @@ def test_hints_bring_a_file_up_long_before_the_next_scan(tmp_path: Path) -> None
         (rig.inbox / "new").mkdir()
         rig.drop("new/film", b"abc")
         rig.wait(lambda: rig.arrived() == 1, seconds=20.0, what="the object")
+
+
+def test_trees_moved_in_and_directories_in_storms_arrive_long_before_the_next_scan(tmp_path: Path) -> None:
+    with Rig(tmp_path / "rig", rescan="1h", watch="inotify") as rig:
+        rig.start()
+        rig.drop("first", b"abc")
+        rig.wait(lambda: rig.arrived() == 1, what="the first object")
+        tree = tmp_path / "tree"
+        for number in range(DEEP):
+            below = tree.joinpath(*(f"level-{level}" for level in range(number % 12)), f"{number}")
+            below.mkdir(parents=True)
+            (below / "film").write_bytes(noise(number, number))
+        tree.rename(rig.inbox / "moved in")
+        for number in range(STORM):  # made, filled, and half of them renamed before anybody can look
+            place = rig.inbox / f"storm-{number}"
+            (place / "below").mkdir(parents=True)
+            (place / "below" / "film").write_bytes(noise(number + 1, 1000 + number))
+            if number % 2:
+                place.rename(rig.inbox / f"renamed-{number}")
+        rig.wait(lambda: rig.arrived() == 1 + DEEP + STORM, seconds=120.0, what="all of them")
+        assert rig.stop() == 0
+        rig.assert_everything_arrived_once()
 
 
 def test_sigterm_ends_soon_with_zero_and_leaves_the_upload_open(tmp_path: Path) -> None:
