@@ -85,6 +85,9 @@ def _with_daemon(household: Household, reload: Callable[[Household], None]) -> A
         rounds=lambda: daemon.rounds,
         mend=household.mend,
         headline=household.headline,
+        working=household.working,
+        patience_s=household.patience_s,
+        give_up=lambda reason: daemon.fail(reason),  # noqa: PLW0108 - there is no daemon yet
     )
 
     def errand() -> None:

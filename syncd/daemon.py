@@ -96,6 +96,12 @@ class Daemon:
         if self._failure is not None:
             raise self._failure
 
+    def fail(self, reason: Fatal) -> None:
+        """End because of this; what is in hand counts as its cause."""
+        log.critical("giving_up", reason=str(reason), hint=reason.hint)
+        self._failure = self._failure or reason
+        self.stop.set()
+
     def _wait(self, finished: Callable[[], bool]) -> None:
         while not self.stop.is_set() and not finished():
             caught = signal.sigtimedwait(SIGNALS, LOOK_S)

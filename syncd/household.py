@@ -30,7 +30,7 @@ from syncd.adapters.disk import LocalDisk, PatientDisk
 from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import SqliteLedger
 from syncd.adapters.mounts import is_remote, leads_far
-from syncd.adapters.pools import BodyThreads, FileThreads
+from syncd.adapters.pools import BodyThreads, FileThreads, times_run
 from syncd.adapters.rate import SharedRate
 from syncd.adapters.s3 import open_store
 from syncd.adapters.server_time import LearntTime
@@ -57,6 +57,7 @@ if TYPE_CHECKING:  # botocore comes in only when the destination is opened
 log = structlog.get_logger()
 
 KEEPERS_REMEMBERED = 5
+WORKER_HANGS_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,15 @@ class Household:
             "console": self._console.mend,
         }
         return [name for name, mend in parts.items() if mend()]
+
+    def working(self) -> dict[str, int]:
+        """The workers that have something in hand, each with how often it has run."""
+        threads = self.files.in_hand() | self.bodies.in_hand()
+        return {name: times_run(thread) for thread, name in threads.items()}
+
+    def patience_s(self) -> float:
+        """No wait of a worker's is as long: it hangs."""
+        return max(WORKER_HANGS_S, 3 * self.config.upload.read_timeout.total_seconds())
 
     def headline(self) -> str:
         """State and weightiest reason, for the service manager."""

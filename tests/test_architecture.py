@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "clerk": WORDS | {"decide", "act"},
     "signals": set(),
     "daemon": DAEMON | {"telemetry"},
-    "watchman": {"ports", "telemetry"},
+    "watchman": {"errors", "ports", "telemetry"},
     # the outside: each knows what is asked of it, and none of its siblings
     "adapters": WORDS,
     # what an operator writes and sees

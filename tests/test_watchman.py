@@ -8,6 +8,7 @@ import pytest
 import structlog
 from support.clock import FakeClock
 
+from syncd.errors import Fatal
 from syncd.watchman import HANGS_S, STATUS_S, Watchman
 
 
@@ -27,12 +28,16 @@ class Ear:
 class Scene:
     def __init__(self) -> None:
         self.clock, self.ear, self.rounds, self.dead = FakeClock(), Ear(), 0, list[str]()
+        self.working, self.given_up = dict[str, int](), list[Fatal]()
         self.man = Watchman(
             clock=self.clock,
             notifier=self.ear,  # type: ignore[arg-type]
             rounds=lambda: self.rounds,
             mend=lambda: self.dead,
             headline=lambda: "idle",
+            working=lambda: self.working,
+            patience_s=lambda: 600.0,
+            give_up=self.given_up.append,
         )
 
     def spend(self, seconds: int, *, working: bool) -> None:
@@ -74,3 +79,33 @@ def test_the_manager_hears_how_things_stand_now_and_then() -> None:
     scene = Scene()
     scene.spend(int(STATUS_S) * 3, working=True)
     assert scene.ear.said == ["idle"] * 3
+
+
+def test_when_no_worker_has_run_for_minutes_the_process_gives_up_with_their_names() -> None:
+    scene = Scene()
+    scene.working = {"file-0": 17, "body-1": 4}
+    scene.spend(590, working=True)
+    assert not scene.given_up
+    scene.spend(30, working=True)
+    assert "10 minutes in body-1, file-0" in str(scene.given_up[0])
+
+
+def test_one_worker_that_still_runs_is_enough_to_go_on() -> None:
+    scene = Scene()
+    for minute in range(60):
+        scene.working = {"file-0": 17, "body-1": minute}
+        scene.spend(60, working=True)
+    scene.working = {}
+    scene.spend(3600, working=True)
+    assert not scene.given_up
+
+
+def test_time_in_which_the_whole_process_was_stopped_does_not_count() -> None:
+    scene = Scene()
+    scene.working = {"file-0": 17}
+    with structlog.testing.capture_logs() as logged:
+        scene.spend(60, working=True)
+        scene.clock.advance(5000.0)
+        scene.spend(30, working=True)
+    assert not scene.given_up
+    assert not logged

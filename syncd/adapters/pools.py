@@ -10,6 +10,7 @@ import heapq
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, TypeVar
 
 from syncd.ports import Clock
@@ -74,6 +75,7 @@ class _Threads:
         self._closing = False
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
+        self._in_hand: dict[int, str] = {}
         self._resize(threads)
 
     def _resize(self, threads: int) -> None:
@@ -89,6 +91,10 @@ class _Threads:
         if dead:
             self._resize(self._wanted)
         return dead
+
+    def in_hand(self) -> dict[int, str]:
+        """The threads that have a job now, by the kernel's number, with their names."""
+        return dict(self._in_hand)
 
     def _begin(self, number: int) -> threading.Thread:
         name = f"{self._name}-{number}"
@@ -115,12 +121,16 @@ class _Threads:
         def leave(lined_up: bool) -> bool:
             return number >= self._wanted or (self._closing and not lined_up)
 
+        this, name = threading.get_native_id(), threading.current_thread().name
         while (task := self._jobs.get(leave)) is not None:
             job, future = task
+            self._in_hand[this] = name
             try:
                 future.set_result(self._call(job))
             except BaseException as failure:  # noqa: BLE001 - whoever waits for the future gets it
                 future.set_exception(failure)
+            finally:
+                del self._in_hand[this]
             del task, job, future  # an idle thread holds no file and no error
 
     def _call(self, job: Callable[..., Any]) -> Any:
@@ -167,3 +177,15 @@ class BodyThreads(_Threads):
         if buffer is None or len(buffer) != self._buffer_size:
             self._local.buffer = buffer = memoryview(bytearray(self._buffer_size))
         return job(buffer)
+
+
+def times_run(thread: int) -> int:
+    """How often the kernel gave this thread the processor: unchanged, it did nothing. -1 where it cannot be told.
+
+    `thread` is the kernel's number of it. proc(5): `/proc/self/task/N/status`.
+    """
+    try:
+        status = Path(f"/proc/self/task/{thread}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return -1
+    return sum(int(line.split()[1]) for line in status.splitlines() if "_ctxt_switches:" in line)

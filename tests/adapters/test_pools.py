@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.adapters.clock import SystemClock
-from syncd.adapters.pools import LEAST_COST, BodyThreads, FairQueue, FileThreads
+from syncd.adapters.pools import LEAST_COST, BodyThreads, FairQueue, FileThreads, times_run
 
 MIB = 1 << 20
 
@@ -123,3 +125,35 @@ def test_a_thread_that_died_is_begun_anew() -> None:
     assert not pool.mend()
     assert pool.submit(lambda: 7).result(10) == 7
     assert pool.close(10)
+
+
+def test_a_thread_with_a_job_is_in_hand_and_runs_only_when_it_gets_on() -> None:
+    pool, gate, there = FileThreads(2, SystemClock()), threading.Event(), threading.Event()
+
+    def job() -> None:
+        there.set()
+        gate.wait(10)
+
+    future = pool.submit(job)
+    assert there.wait(10)
+    [(thread, name)] = pool.in_hand().items()
+    assert name.startswith("file-")
+    before = settled(lambda: times_run(thread))
+    assert before > 0
+    gate.set()
+    future.result(10)
+    assert pool.close(10)
+    assert not pool.in_hand()
+    assert times_run(thread) == -1
+
+
+def settled(number: Callable[[], int]) -> int:
+    """The number when it has stopped to change: a thread that waits does not run."""
+    end = time.monotonic() + 10
+    seen = number()
+    while time.monotonic() < end:
+        time.sleep(0.1)  # what is waited for is that nothing happens
+        if number() == seen:
+            return seen
+        seen = number()
+    raise AssertionError("it runs on and on")
