@@ -13,7 +13,7 @@ import click
 
 from syncd.cli.options import Duration, config_option
 from syncd.cli.words import path_text, plain
-from syncd.signals import hold_signals
+from syncd.signals import hold_signals, show_stacks_on_usr1
 
 if TYPE_CHECKING:
     from syncd.app import App
@@ -43,6 +43,7 @@ def command(config_file: Path, once: bool, patience: timedelta | None) -> int:
     if patience is not None and not once:
         raise click.UsageError("--patience goes with --once")
     hold_signals()
+    show_stacks_on_usr1()
     from syncd.config import load  # noqa: PLC0415 - `syncd run --help` needs none of this
 
     config = load(config_file)

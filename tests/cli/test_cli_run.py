@@ -189,6 +189,17 @@ def test_a_second_signal_ends_it_at_once_in_the_middle_of_a_part_and_nothing_is_
     rig.assert_everything_arrived_once()
 
 
+def test_usr1_shows_where_every_thread_is_and_it_goes_on(rig: Rig) -> None:
+    rig.start()
+    rig.signal(signal.SIGUSR1)
+    rig.wait(lambda: any("in _clerk_life" in line for line in rig.said), what="the stacks")
+    assert any("in _wait" in line and "daemon.py" in line for line in rig.said), "the main thread"
+    rig.drop("film", b"abc")
+    rig.wait(lambda: rig.arrived() == 1, what="the object")
+    assert rig.stop() == 0
+    rig.assert_no_secret_was_told()
+
+
 def test_a_clerk_that_fails_as_nobody_foresaw_ends_the_process_so_that_it_is_started_again(rig: Rig) -> None:
     """A thread that died unnoticed would leave a daemon that does nothing and looks well."""
     broken = """if True:
