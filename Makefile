@@ -2,7 +2,7 @@
 # PY may name another Python, 3.11 or newer.
 PY ?= python3
 
-.PHONY: demo test check torture format clean
+.PHONY: demo test check torture booted deb format clean
 
 demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
 	.venv/bin/syncd demo $(ARGS)
@@ -17,6 +17,12 @@ check: .venv/.developing  ## style, types, tests
 
 torture: .venv/.developing  ## the long proof: ARGS=--ci for CI's smaller set, ARGS="--seed N" for the same run again
 	.venv/bin/python tests/torture/run.py $(ARGS)
+
+deb:  ## a Debian package for this machine's Debian, in dist/
+	systemd/deb/build dist
+
+booted: .venv/.developing deb  ## that package on a real systemd, which is thrown away afterwards; as root
+	tests/systemd/with-systemd -- env SYNCD_DEB=$$(ls $(CURDIR)/dist/syncd_*.deb) $(CURDIR)/.venv/bin/pytest -n0 -m booted tests/systemd/booted
 
 format: .venv/.developing
 	.venv/bin/ruff check --fix . ; .venv/bin/ruff format .

@@ -68,7 +68,7 @@ def test_an_answer_that_nobody_can_take_is_no_surprise(target: str, code: int, t
 def test_each_verb_has_one_sentence_and_it_is_the_first_of_its_own_help(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = import_module(f"syncd.cli.{name}").command
+    command = import_module(f"syncd.cli.{name.replace('-', '_')}").command
     assert command.name == name
     assert (command.help or "").splitlines()[0] == group.VERBS[name]
     assert main(["--help"]) == 0

@@ -37,7 +37,7 @@ def test_when_all_work_hangs_the_process_ends_with_the_reason_and_goes_on_when_s
         )
         assert hanging.returncode == 1
         assert "nothing has moved for" in hanging.stderr
-        assert "file-0" in hanging.stderr
+        assert "file-" in hanging.stderr
         assert "Traceback" not in hanging.stderr
         rig.start()
         rig.wait(lambda: rig.arrived() == 1, what="the object")

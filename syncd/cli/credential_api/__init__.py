@@ -18,6 +18,7 @@ VERBS: Final = {
 
 
 @click.group(
+    "credential-api",
     cls=LazyGroup,
     verbs=VERBS,
     package="syncd.cli.credential_api",
@@ -25,4 +26,4 @@ VERBS: Final = {
     epilog="Each verb has its own --help.",
 )
 def command() -> None:
-    """Hand devices temporary credentials for their own prefix: the other half of syncd."""
+    """The other half: hand devices their temporary credentials."""
