@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,12 @@ from support.rig import Pace, noise
 from support.whole import TOKEN
 
 pytestmark = pytest.mark.booted
+
+README = Path(__file__).parents[3] / "systemd" / "README.md"
+EXAMPLES = [
+    [line for line in block.splitlines() if line and not line.startswith(("#", "["))]
+    for block in re.findall(r"```ini\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+]
 
 MIB = 1 << 20
 
@@ -181,6 +188,37 @@ def test_captures_of_another_user_are_read_and_put_away_but_not_while_they_are_w
     assert machine.store.read(f"{machine.device}/capture/slow") == b"one\ntwo\n"
     if fate == "move":
         wait_until(lambda: {path.name for path in sent.iterdir()} == {"quick", "slow"}, what="the move")
+
+
+def test_a_disk_that_is_mounted_later_is_waited_for_and_taken_up_and_cleared(machine: Machine) -> None:
+    disk = Path("/media/disk")
+    disk.mkdir(parents=True, exist_ok=True)
+    machine.configure(folder={"path": str(disk), "require_mount": True, "after_upload": "delete"})
+    run("systemctl", "start", "syncd")
+    wait_until(lambda: machine.status()["folders"][0]["state"] == "blocked", what="the waiting")
+    run("mount", "-t", "tmpfs", "-o", "mode=2775,gid=captures", "tmpfs", str(disk))
+    try:
+        (disk / "film").write_bytes(b"abc")
+        (disk / "film").chmod(0o664)
+        wait_until(lambda: machine.has("disk/film"), what="the object")
+        wait_until(lambda: not (disk / "film").exists(), what="its going")
+        run("systemctl", "stop", "syncd")
+    finally:
+        run("umount", str(disk))
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_each_example_of_a_drop_in_is_one_that_systemd_takes_and_the_daemon_lives_with(
+    machine: Machine, number: int
+) -> None:
+    for path in ("/data/recordings", "/home/lab/recordings"):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    run("groupadd", "--force", "microscope")
+    machine.drop_in("example", *EXAMPLES[number])
+    run("systemctl", "start", "syncd")
+    assert shown("ActiveState") == "active"
+    warned = run("systemd-analyze", "verify", "--man=no", "/lib/systemd/system/syncd.service", check=False)
+    assert "example.conf" not in warned
 
 
 def test_removed_it_leaves_the_ledger_and_purged_nothing(machine: Machine) -> None:
