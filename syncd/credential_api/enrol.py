@@ -1,0 +1,143 @@
+"""Lets a device into a registry: one more entry in the file, all else in it stays as its owner wrote it.
+
+The file is replaced whole, so a server that reads it sees the old one or the new one. Refuses what it cannot do by
+adding lines, and what would not read back as the same devices and the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from yaml.nodes import MappingNode, Node, SequenceNode
+
+from syncd.credential_api.devices import BadRegistration, Device
+from syncd.credential_api.registry import parse_registry
+
+_FAST: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NEW: Final = """\
+# The devices that may ask for credentials: syncd credential-api serve --registry. It is read anew when it changes.
+# Of a token its SHA-256 is kept; the token itself is nowhere but on the device.
+devices:
+"""
+_MODE: Final = 0o640
+
+
+class NotEditable(Exception):
+    """The file is not written in a way that lines can be added to."""
+
+
+def add_device(path: Path, device: Device, digest: str, *, spell_bucket: bool = True) -> None:
+    """Put the device into the file, which is made if there is none. Raises BadRegistration, NotEditable, OSError."""
+    path = path.resolve()
+    with _alone(path.parent):
+        before = path.read_text(encoding="utf-8") if path.exists() else _NEW
+        known = parse_registry(before, path)
+        if any(each.name == device.name for _, each in known):
+            raise BadRegistration([f"{path}: devices.{device.name}: is there already, expected another name"])
+        entry = _entry(device, digest, spell_bucket=spell_bucket)
+        after = _insert(before, entry)
+        if after is None or dict(parse_registry(after, path)) != {**dict(known), digest: device}:
+            raise NotEditable("it is not written in a way that lines can be added to")
+        _replace(path, after)
+
+
+def default_bucket(path: Path) -> str | None:
+    """What the file says under `defaults`."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_FAST)  # noqa: S506 - a SafeLoader
+        return str(document["defaults"]["bucket"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+        return None  # what is wrong with it is told when it is read in earnest
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Of several that add at once, each waits for the one before."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _entry(device: Device, digest: str, *, spell_bucket: bool) -> list[str]:
+    """Its lines, as far as they say more than the defaults."""
+    lines = [f"{_text(device.name)}:", f'  token_sha256: "{digest}"']
+    if spell_bucket:
+        lines.append(f"  bucket: {_text(device.bucket)}")
+    if device.prefix != f"{device.name}/":
+        lines.append(f"  prefix: {_text(device.prefix)}")
+    if device.expires_at is not None:
+        moment = datetime.fromtimestamp(device.expires_at, UTC).isoformat()
+        lines.append(f'  expires: "{moment}"')
+    lines += [f"  {key}: true" for key in ("list_uploads", "tagging") if getattr(device, key)]
+    if device.kms_key_arn is not None:
+        lines.append(f"  kms_key_arn: {_text(device.kms_key_arn)}")
+    return lines
+
+
+def _text(value: str) -> str:
+    """Quoted, so that `no` and `010` are names."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _insert(text: str, entry: list[str]) -> str | None:
+    """The text with the entry behind the last device; None where it is not clear how."""
+    devices = _devices_node(yaml.compose(text, Loader=_FAST))
+    if devices is None:
+        return None
+    lines = text.splitlines(keepends=True)
+    if isinstance(devices, MappingNode) and not devices.flow_style and devices.value:
+        at, indent = _last_line(devices) + 1, devices.value[0][0].start_mark.column
+    elif devices.tag.endswith(":null"):
+        at, indent = devices.start_mark.line + 1, 2
+    else:
+        return None
+    if at > 0 and at <= len(lines) and not lines[at - 1].endswith("\n"):
+        lines[at - 1] += "\n"
+    return "".join([*lines[:at], *(f"{' ' * indent}{line}\n" for line in entry), *lines[at:]])
+
+
+def _devices_node(root: Node | None) -> Node | None:
+    if not isinstance(root, MappingNode):
+        return None
+    return next((value for key, value in root.value if key.value == "devices"), None)
+
+
+def _last_line(node: Node) -> int:
+    """The line that its last value ends in; a block's own end is where the next one begins."""
+    if isinstance(node, MappingNode) and node.value and not node.flow_style:
+        return _last_line(node.value[-1][1])
+    if isinstance(node, SequenceNode) and node.value and not node.flow_style:
+        return _last_line(node.value[-1])
+    return int(node.end_mark.line)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whoever could read it before still can."""
+    before = path.stat() if path.exists() else None
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            if before is not None:
+                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, before.st_uid, before.st_gid)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
