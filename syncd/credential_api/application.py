@@ -10,11 +10,8 @@ Who asks is known by the token alone; the name in a body must be that of the tok
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Final, NoReturn
 
@@ -22,6 +19,14 @@ import structlog
 
 from syncd.credential_api.devices import BadRegistration, Device, Devices, DevicesUnavailable, digest_of
 from syncd.credential_api.issue import NotIssuable, Role, answer, assume_role, container_answer
+from syncd.credential_api.messages import (
+    Answer,
+    Refused,
+    Request,
+    error_document,
+    read_body,
+    read_token,
+)
 from syncd.credential_api.presign import BadUpload, Presigner, read_upload
 from syncd.credential_api.sts import RoleRefused, SessionImpossible, SessionUnavailable, Sts
 from syncd.credential_api.throttle import Throttle
@@ -29,44 +34,7 @@ from syncd.credential_api.throttle import Throttle
 log = structlog.get_logger()
 
 PATH: Final = "/v1/credentials"
-MAX_BODY: Final = 4096
 RETRY_S: Final = 10.0
-_TOKEN = re.compile(r"[!-~]{1,512}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request: header names in lower case, `body` whole (of one that is too large any piece above the limit)."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What goes back; `document` None: no content."""
-
-    status: int
-    headers: dict[str, str]
-    document: Any = field(repr=False)
-
-    @property
-    def body(self) -> bytes:
-        """The document as JSON."""
-        return b"" if self.document is None else json.dumps(self.document).encode()
-
-
-class Refused(Exception):
-    """The API says no."""
-
-    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.headers = headers or {}
 
 
 class Application:
@@ -99,19 +67,19 @@ class Application:
         """Answer it, whatever it is. Raises nothing."""
         asking = _Asking(request)
         try:
-            status, headers, document = 200, {}, self._document(asking)
+            return self._answered(asking)
         except Refused as no:
-            status, headers, document = no.status, no.headers, error_document(no.code, str(no))
             log.info("refused", code=no.code, device=asking.name, source=request.source)
+            return self._answer(no.status, error_document(no.code, str(no)), no.headers)
         except Exception as failure:
             log.exception("unexpected_failure", kind=type(failure).__name__, device=asking.name)
-            status, headers = 500, {}
-            document = error_document(
-                "internal", "this should not have happened; the log of the API says more"
-            )
-        return Answer(status=status, headers=self._headers(headers), document=document)
+            text = "this should not have happened; the log of the API says more"
+            return self._answer(500, error_document("internal", text))
 
-    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+    def _answer(self, status: int, document: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        return Answer(status=status, headers=self._headers(headers or {}), document=document)
+
+    def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         """The daemon learns the time from `Date`; nobody on the way may keep an answer."""
         return {
             "Content-Type": "application/json",
@@ -120,21 +88,23 @@ class Application:
             **more,
         }
 
-    def _document(self, asking: _Asking) -> Any:
+    def _answered(self, asking: _Asking) -> Answer:
         request = asking.request
         allowed = [method for path, method in self._routes if path == request.path]
         if not allowed:
             raise Refused(404, "not_found", f"there is only {next(iter(self._routes))[0]} here")
+        allow = {"Allow": ", ".join([*allowed, "OPTIONS"])}
+        if request.method == "OPTIONS":
+            return self._answer(204, None, allow)
         if request.method not in allowed:
-            text = " or ".join(allowed)
-            raise Refused(405, "method_not_allowed", f"{text} is expected", {"Allow": ", ".join(allowed)})
-        return self._routes[request.path, request.method](asking)
+            raise Refused(405, "method_not_allowed", f"{' or '.join(allowed)} is expected", allow)
+        return self._answer(200, self._routes[request.path, request.method](asking))
 
     # -- what is asked for
 
     def _credentials(self, asking: _Asking) -> Any:
         device = self._authenticate(asking)
-        _read_body(asking.request, device)
+        read_body(asking.request, device)
         assumed = self._assume(device)
         self._tell_issued("credentials_issued", asking, assumed)
         return answer(device, self._role, assumed)
@@ -146,7 +116,7 @@ class Application:
 
     def _presigned(self, asking: _Asking) -> Any:
         device = self._authenticate(asking)
-        body = _read_body(asking.request, device)
+        body = read_body(asking.request, device)
         try:
             upload = read_upload(body, device)
         except BadUpload as bad:
@@ -177,7 +147,7 @@ class Application:
         return device
 
     def _known(self, request: Request) -> Device:
-        token = _token(request)
+        token = read_token(request)
         try:
             device = self._devices.by_digest(digest_of(token)) if token is not None else None
         except DevicesUnavailable:
@@ -219,11 +189,6 @@ class _Asking:
         self.name: str | None = None
 
 
-def error_document(code: str, message: str) -> dict[str, Any]:
-    """A refusal in the contract's form."""
-    return {"error": {"code": code, "message": message}}
-
-
 def _hold_up(wait: float) -> None:
     if wait > 0:
         raise Refused(429, "too_many", "too many requests", {"Retry-After": str(math.ceil(wait))})
@@ -231,26 +196,3 @@ def _hold_up(wait: float) -> None:
 
 def _unavailable(message: str) -> NoReturn:
     raise Refused(503, "unavailable", message, {"Retry-After": str(math.ceil(RETRY_S))}) from None
-
-
-def _token(request: Request) -> str | None:
-    """SDKs send the content of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE as it is: a bare token will do for GET."""
-    value = request.headers.get("authorization", "").strip()
-    scheme, _, rest = value.partition(" ")
-    bare = request.method == "GET" and not rest
-    token = rest.strip() if scheme.lower() == "bearer" else value if bare else ""
-    return token if _TOKEN.fullmatch(token) else None
-
-
-def _read_body(request: Request, device: Device) -> dict[str, Any]:
-    if len(request.body) > MAX_BODY:
-        raise Refused(400, "bad_request", f"the body must not be longer than {MAX_BODY} bytes")
-    try:
-        document = json.loads(request.body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not isinstance(document.get("device"), str):
-        raise Refused(400, "bad_request", 'the body must be JSON such as {"device": "cam-07"}')
-    if document["device"] != device.name:
-        raise Refused(403, "wrong_device", "the token is not that of this device")
-    return document

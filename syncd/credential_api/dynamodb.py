@@ -1,8 +1,8 @@
 """A DynamoDB table of devices, for fleets and for the Lambda: one GetItem for each request, consistent.
 
 Partition key `digest` (S), the SHA-256 of the token in hex. Attributes: `device`, `bucket`, `prefix`, `enabled` (BOOL),
-`expires` (N, seconds since the epoch), `list_uploads` and `tagging` (BOOL), `kms_key_arn`. The name of the last
-time attribute is what DynamoDB's own TTL can be set to, so that expired devices go by themselves.
+`expires` (N, seconds since the epoch), `list_uploads` and `tagging` (BOOL), `kms_key_arn`. What is absent has the
+default of the registry file; attributes that are not listed here are somebody's notes.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
-from syncd.credential_api.application import MAX_BODY, Application, Request, error_document
+from syncd.credential_api.application import Application
+from syncd.credential_api.messages import MAX_BODY, Request, error_document
 from syncd.credential_api.tls import Certificate, Front
 
 _REFUSED_FROM: Final = (
@@ -74,11 +75,11 @@ class Server:
 
     def stop(self) -> None:
         """Answer what was asked, then go; again is harmless."""
-        if self._front is not None:
-            self._front.stop()
         if self._waitress is not None:
             self._waitress.stop()
             self._waitress = None
+        if self._front is not None:
+            self._front.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -158,6 +159,8 @@ class _Waitress:
             max_request_body_size=_REFUSED_FROM,
             max_request_header_size=16 << 10,
             channel_timeout=30,
+            connection_limit=500,
+            asyncore_use_poll=True,  # select ends at 1,024 descriptors
         )
         self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._server.run, name="credential-api", daemon=True)

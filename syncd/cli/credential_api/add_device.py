@@ -120,10 +120,12 @@ def _into_file(registry: Path, device: Device, digest: str, *, spell_bucket: boo
 
 def _into_table(table: str, region: str | None, device: Device, digest: str) -> None:
     from syncd.credential_api.devices import BadRegistration, DevicesUnavailable  # noqa: PLC0415 - not for --help
-    from syncd.credential_api.dynamodb import Table, dynamodb_client  # noqa: PLC0415
+    from syncd.credential_api.local import BadSurroundings, local_table  # noqa: PLC0415
 
     try:
-        Table(dynamodb_client(region), table).add(device, digest)
+        local_table(table, region).add(device, digest)
+    except BadSurroundings as bad:
+        raise ConfigError([f"syncd: {bad}"]) from None
     except BadRegistration as bad:
         raise ConfigError(bad.problems) from None
     except DevicesUnavailable as trouble:

@@ -13,7 +13,7 @@ import click
 
 from syncd.cli.options import Duration
 from syncd.cli.words import plain
-from syncd.errors import ConfigError, Fatal, SyncdError
+from syncd.errors import ConfigError, Fatal
 from syncd.signals import SIGNALS, hold_signals
 
 if TYPE_CHECKING:
@@ -84,22 +84,25 @@ def command(
     _check_role(role, own_endpoint=sts_endpoint_url is not None)
     address, certificate = _address(listen), _certificate(tls_cert, tls_key)
     if certificate is None and not _is_loopback(address.host):
-        raise SyncdError(
-            f"{address} can be reached from other machines, and there is no TLS: tokens would be readable on the way",
-            hint="give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS",
+        raise click.UsageError(
+            f"{address} can be reached from other machines, and there is no TLS: tokens would be readable on the way."
+            " Give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
         )
-    from syncd.credential_api.local import local_application  # noqa: PLC0415
+    from syncd.credential_api.local import BadSurroundings, local_application  # noqa: PLC0415
     from syncd.credential_api.server import Server  # noqa: PLC0415
 
-    application = local_application(
-        devices=_devices(registry, table, region),
-        role=role,
-        path=path,
-        sts_endpoint_url=sts_endpoint_url,
-        s3_endpoint_url=s3_endpoint_url,
-        burst=burst,
-        every=every.total_seconds(),
-    )
+    try:
+        application = local_application(
+            devices=_devices(registry, table, region),
+            role=role,
+            path=path,
+            sts_endpoint_url=sts_endpoint_url,
+            s3_endpoint_url=s3_endpoint_url,
+            burst=burst,
+            every=every.total_seconds(),
+        )
+    except BadSurroundings as bad:
+        raise ConfigError([f"syncd: {bad}"]) from None
     return _serve(Server(application, address, certificate), path)
 
 
@@ -159,9 +162,9 @@ def _certificate(chain: Path | None, key: Path | None) -> Certificate | None:
 
 def _devices(registry: Path | None, table: str | None, region: str) -> Devices:
     if registry is None:
-        from syncd.credential_api.dynamodb import Table, dynamodb_client  # noqa: PLC0415 - heavy
+        from syncd.credential_api.local import local_table  # noqa: PLC0415 - heavy
 
-        return Table(dynamodb_client(region), table or "")
+        return local_table(table or "", region)
     from syncd.credential_api.devices import BadRegistration  # noqa: PLC0415 - not for --help
     from syncd.credential_api.registry import Registry  # noqa: PLC0415
 
