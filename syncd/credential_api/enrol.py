@@ -20,7 +20,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from syncd.credential_api.devices import BadRegistration, Device
-from syncd.credential_api.registry import parse_registry
+from syncd.credential_api.registry import clashes, parse_registry
 
 _FAST: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NEW: Final = """\
@@ -43,11 +43,20 @@ def add_device(path: Path, device: Device, digest: str, *, spell_bucket: bool = 
         known = parse_registry(before, path)
         if any(each.name == device.name for _, each in known):
             raise BadRegistration([f"{path}: devices.{device.name}: is there already, expected another name"])
-        entry = _entry(device, digest, spell_bucket=spell_bucket)
-        after = _insert(before, entry)
-        if after is None or dict(parse_registry(after, path)) != {**dict(known), digest: device}:
+        wanted = [*known, (digest, device)]
+        if problems := [f"{path}: {problem}" for problem in clashes(wanted)]:
+            raise BadRegistration(problems)
+        after = _insert(before, _entry(device, digest, spell_bucket=spell_bucket))
+        if after is None or not _says(after, wanted):
             raise NotEditable("it is not written in a way that lines can be added to")
         _replace(path, after)
+
+
+def _says(text: str, wanted: list[tuple[str, Device]]) -> bool:
+    try:
+        return dict(parse_registry(text, Path())) == dict(wanted)
+    except BadRegistration:
+        return False
 
 
 def default_bucket(path: Path) -> str | None:
@@ -100,7 +109,7 @@ def _insert(text: str, entry: list[str]) -> str | None:
     lines = text.splitlines(keepends=True)
     if isinstance(devices, MappingNode) and not devices.flow_style and devices.value:
         at, indent = _last_line(devices) + 1, devices.value[0][0].start_mark.column
-    elif devices.tag.endswith(":null"):
+    elif devices.tag.endswith(":null") and not devices.value:
         at, indent = devices.start_mark.line + 1, 2
     else:
         return None

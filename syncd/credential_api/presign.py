@@ -110,10 +110,11 @@ class S3Presigner:
 
     def _client(self, given: Mapping[str, Any]) -> S3Client:
         # With "auto" the host would have no region, and a young bucket would answer by a redirect.
-        style = "virtual" if self._endpoint_url is None else "path"
         config = Config(
             signature_version="s3v4",
-            s3={"addressing_style": style},
+            s3={"addressing_style": "virtual"}
+            if self._endpoint_url is None
+            else {"addressing_style": "path"},
             request_checksum_calculation="when_required",  # else the sum of an empty body gets into the URL
         )
         with self._lock:

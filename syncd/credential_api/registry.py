@@ -126,7 +126,7 @@ def parse_registry(text: str, path: Path) -> list[tuple[str, Device]]:
     found: list[tuple[str, Device]] = []
     for entry in _entries(_document(text, path), problems):
         found += [(digest, entry.device) for digest in entry.digests]
-    problems += _clashes(found)
+    problems += clashes(found)
     if problems:
         raise BadRegistration([f"{path}: {problem}" for problem in problems])
     return found
@@ -220,7 +220,8 @@ def _moment(text: str | None, problems: list[str]) -> float | None:
     return moment.timestamp()
 
 
-def _clashes(found: list[tuple[str, Device]]) -> Iterator[str]:
+def clashes(found: list[tuple[str, Device]]) -> Iterator[str]:
+    """Where two devices share a token or a place, one sentence each."""
     owners: dict[str, str] = {}
     for digest, device in found:
         if digest in owners:

@@ -14,6 +14,7 @@ import boto3
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from syncd.credential_api.issue import LONGEST_S, SHORTEST_S, Role
 
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 _ROLE = re.compile(r"arn:[a-z0-9-]+:iam::[^:]*:role/[!-~]+")
 _FORBIDDEN, _TOO_MANY, _BROKEN = 403, 429, 500
 _THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
+_NEEDED = {"AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"}
 _OF_THE_POLICY = {"MalformedPolicyDocument", "PackedPolicyTooLarge"}
 
 
@@ -65,14 +67,22 @@ class AwsSts:
 
     def assume_role(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """One call, with one more try of botocore's own."""
+        session = arguments["RoleSessionName"]
         try:
-            return dict(self._client.assume_role(**arguments))
+            assumed: dict[str, Any] = dict(self._client.assume_role(**arguments))
         except ClientError as error:
-            log.warning("assume_role_failed", session=arguments["RoleSessionName"], error=str(error))
+            log.warning("assume_role_failed", session=session, error=str(error))
             raise _meaning(error) from None
         except BotoCoreError as error:
-            log.warning("assume_role_failed", session=arguments["RoleSessionName"], error=str(error))
+            log.warning("assume_role_failed", session=session, error=str(error))
             raise SessionUnavailable from None
+        except (ResponseParserError, KeyError, ValueError):
+            # The parser met something else than an answer of STS; its words hold all of that, perhaps a secret.
+            assumed = {}
+        if not assumed.get("Credentials", {}).keys() >= _NEEDED:
+            log.warning("assume_role_failed", session=session, error="the answer is not that of AssumeRole")
+            raise SessionUnavailable
+        return assumed
 
 
 def _meaning(error: ClientError) -> Exception:
