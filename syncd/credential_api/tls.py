@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HANDSHAKE_S = 10.0
-_END_S = 5.0
+_END_S = 2.0
 _BLOCK = 16 << 10
 _AT_ONCE = 500
 
