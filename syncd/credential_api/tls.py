@@ -79,6 +79,7 @@ class Front:
                 sock=listener,
                 ssl=self._context,
                 ssl_handshake_timeout=_HANDSHAKE_S,
+                ssl_shutdown_timeout=_END_S,
                 limit=_BLOCK,
             )
         )
@@ -100,11 +101,13 @@ class Front:
         loop.close()
 
     async def _end(self) -> None:
+        """What is on its way may come to its end; then also those go that are still shaking hands."""
         if self._connections:
-            _, late = await asyncio.wait(self._connections, timeout=_END_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.wait(self._connections, timeout=_END_S)
+        late = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from the end of its handshake on."""
@@ -119,7 +122,7 @@ class Front:
             pass  # one of the two went away
         finally:
             self._connections.discard(task)
-            writer.transport.abort()
+            writer.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, requests = await asyncio.open_connection("127.0.0.1", self._backend, limit=_BLOCK)
@@ -129,8 +132,6 @@ class Front:
         try:
             # The server ends the connection: by its own time limit if need be.
             await _copy(answers, writer)
-            writer.close()
-            await asyncio.wait_for(writer.wait_closed(), _END_S)
         finally:
             upwards.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
