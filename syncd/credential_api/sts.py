@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import boto3
 import structlog
@@ -109,10 +110,16 @@ def sts_client(
         connect_timeout=3,
         read_timeout=8,
         max_pool_connections=32,
+        # A proxy of the environment does not lead to this machine itself.
+        proxies={} if _on_loopback(endpoint_url) else None,
     )
     return (session or boto3.session.Session()).client(
         "sts", region_name=region, endpoint_url=endpoint_url, config=config
     )
+
+
+def _on_loopback(url: str | None) -> bool:
+    return url is not None and urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def role_problems(role: Role, *, own_endpoint: bool) -> list[str]:
