@@ -16,6 +16,7 @@ from email.utils import formatdate
 from typing import Any, Final, NoReturn
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from syncd.credential_api.devices import BadRegistration, Device, Devices, DevicesUnavailable, digest_of
 from syncd.credential_api.issue import NotIssuable, Role, answer, assume_role, container_answer
@@ -31,14 +32,12 @@ from syncd.credential_api.presign import BadUpload, Presigner, read_upload
 from syncd.credential_api.sts import RoleRefused, SessionImpossible, SessionUnavailable, Sts
 from syncd.credential_api.throttle import Throttle
 
-log = structlog.get_logger()
-
 PATH: Final = "/v1/credentials"
 RETRY_S: Final = 10.0
 
 
 class Application:
-    """The credential API of one role. `clock`: seconds since the epoch."""
+    """The credential API of one role. `clock`: seconds since the epoch; `log`: where it tells, else the process's own."""
 
     def __init__(
         self,
@@ -50,6 +49,7 @@ class Application:
         throttle: Throttle,
         clock: Callable[[], float],
         path: str = PATH,
+        log: FilteringBoundLogger | None = None,
     ) -> None:
         self._devices = devices
         self._sts = sts
@@ -57,6 +57,7 @@ class Application:
         self._role = role
         self._throttle = throttle
         self._clock = clock
+        self._log: FilteringBoundLogger = log or structlog.get_logger()
         self._routes = {
             (path, "POST"): self._credentials,
             (path, "GET"): self._container,
@@ -69,10 +70,10 @@ class Application:
         try:
             return self._answered(asking)
         except Refused as no:
-            log.info("refused", code=no.code, device=asking.name, source=request.source)
+            self._log.info("refused", code=no.code, device=asking.name, source=request.source)
             return self._answer(no.status, error_document(no.code, str(no)), no.headers)
-        except Exception as failure:
-            log.exception("unexpected_failure", kind=type(failure).__name__, device=asking.name)
+        except Exception as failure:  # noqa: BLE001 - the last door: an answer instead of a broken connection
+            self._log.exception("unexpected_failure", kind=type(failure).__name__, device=asking.name)
             text = "this should not have happened; the log of the API says more"
             return self._answer(500, error_document("internal", text))
 
@@ -126,7 +127,7 @@ class Application:
         return self._presigner.put(upload, device, assumed, self._clock())
 
     def _tell_issued(self, event: str, asking: _Asking, assumed: Mapping[str, Any]) -> None:
-        log.info(
+        self._log.info(
             event,
             device=asking.name,
             session_s=self._role.session_seconds,
@@ -153,7 +154,7 @@ class Application:
         except DevicesUnavailable:
             _unavailable("the devices cannot be looked up at the moment")
         except BadRegistration as bad:
-            log.error("bad_registration", problems=bad.problems)  # noqa: TRY400 - it says all there is to say
+            self._log.error("bad_registration", problems=bad.problems)
             raise Refused(500, "bad_registration", "this device is not registered properly") from None
         if device is None:
             _hold_up(self._throttle.stranger(request.source))
@@ -168,7 +169,7 @@ class Application:
         try:
             return self._sts.assume_role(assume_role(device, self._role))
         except NotIssuable as bad:
-            log.error("bad_registration", problems=[str(bad)])  # noqa: TRY400 - it says all there is to say
+            self._log.error("bad_registration", problems=[str(bad)])
         except SessionImpossible as impossible:
             if not impossible.of_the_device:
                 text = "STS does not make such a session: see the log of this API"

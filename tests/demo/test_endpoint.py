@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.endpoint import PATH, Endpoint, Issuer, error_answer
+from support.endpoint import Endpoint, Issuer, error_answer
 from support.script import API_KINDS, Rule, Script
 
+from syncd.credential_api.application import PATH
 from syncd.demo.loopback import Answer, Request
 from syncd.demo.store import Fault, Store
 

@@ -7,6 +7,7 @@ store's faults: every request is a Record of the operation "Credentials".
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import threading
 import time
@@ -14,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
+
+import structlog
 
 from syncd.credential_api.application import PATH, Application
 from syncd.credential_api.devices import NAME, Device, digest_of
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 OPERATION = "Credentials"
+# It lives in the process of tests that look at what the daemon or a verb says.
+_SILENT = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 # What a test puts in the way: sees the request, answers it, or lets it pass with None.
 Override = Callable[[Request], Answer | None]
@@ -181,6 +186,7 @@ class Endpoint:
             ),
             throttle=self._throttle,
             clock=self._clock,
+            log=_SILENT,
         )
 
     @cached_property
