@@ -51,10 +51,20 @@ class Table:
         return read_item(item)
 
     def add(self, device: Device, digest: str) -> None:
-        """Let the device in, by one more token if it is there already as it is. Raises BadRegistration, DevicesUnavailable."""
-        problems = [*problems_of(device), *self._clashes(device)]
+        """Let the device in. Raises BadRegistration, DevicesUnavailable."""
+        problems = [*problems_of(device), *_clashes(device, self._all())]
         if problems:
             raise BadRegistration(problems)
+        self._put(device, digest)
+
+    def add_token(self, name: str, digest: str) -> None:
+        """Give a device one more token, so that it can be changed without a gap. Raises as `add`."""
+        device = next((each for each in self._all() if each.name == name), None)
+        if device is None:
+            raise BadRegistration([f"{name} is not there, expected a device that is"])
+        self._put(device, digest)
+
+    def _put(self, device: Device, digest: str) -> None:
         try:
             self._client.put_item(
                 TableName=self._name,
@@ -64,23 +74,21 @@ class Table:
         except (BotoCoreError, ClientError) as error:
             raise DevicesUnavailable(str(error)) from None
 
-    def _clashes(self, device: Device) -> list[str]:
-        """Reads the whole table: letting a device in is rare."""
-        others = {each.name: each for each in self._all() if each != device}
-        if device.name in others:
-            return [f"{device.name} is there already, and with another registration"]
-        pairs = overlaps([*others.values(), device])
-        clashing = [one if other == device else other for one, other in pairs if device in {one, other}]
-        return [
-            f"prefix {device.prefix} overlaps with that of {each.name} ({each.prefix})" for each in clashing
-        ]
-
     def _all(self) -> list[Device]:
+        """Reads the whole table: letting a device in is rare."""
         try:
             pages = self._client.get_paginator("scan").paginate(TableName=self._name, ConsistentRead=True)
             return [read_item(item) for page in pages for item in page["Items"]]
         except (BotoCoreError, ClientError) as error:
             raise DevicesUnavailable(str(error)) from None
+
+
+def _clashes(device: Device, others: list[Device]) -> list[str]:
+    if any(each.name == device.name for each in others):
+        return [f"{device.name} is there already, expected another name"]
+    pairs = overlaps([*{each.name: each for each in others}.values(), device])
+    clashing = [one if other == device else other for one, other in pairs if device in {one, other}]
+    return [f"prefix {device.prefix} overlaps with that of {each.name} ({each.prefix})" for each in clashing]
 
 
 def dynamodb_client(region: str | None = None, endpoint_url: str | None = None) -> DynamoDBClient:

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ devices:
 """
 _MODE: Final = 0o640
 
+Found = list[tuple[str, Device]]
+
 
 class NotEditable(Exception):
     """The file is not written in a way that lines can be added to."""
@@ -37,22 +39,43 @@ class NotEditable(Exception):
 
 def add_device(path: Path, device: Device, digest: str, *, spell_bucket: bool = True) -> None:
     """Put the device into the file, which is made if there is none. Raises BadRegistration, NotEditable, OSError."""
-    path = path.resolve()
-    with _alone(path.parent):
-        before = path.read_text(encoding="utf-8") if path.exists() else _NEW
+
+    def edit(before: str) -> tuple[Found, str | None]:
         known = parse_registry(before, path)
         if any(each.name == device.name for _, each in known):
             raise BadRegistration([f"{path}: devices.{device.name}: is there already, expected another name"])
-        wanted = [*known, (digest, device)]
+        entry = _entry(device, digest, spell_bucket=spell_bucket)
+        return [*known, (digest, device)], _insert(before, entry)
+
+    _edit(path, edit)
+
+
+def add_token(path: Path, name: str, digest: str) -> None:
+    """Give a device one more token, so that it can be changed without a gap. Raises as `add_device`."""
+
+    def edit(before: str) -> tuple[Found, str | None]:
+        known = parse_registry(before, path)
+        device = next((each for _, each in known if each.name == name), None)
+        if device is None:
+            raise BadRegistration([f"{path}: devices.{name}: is not there, expected one that is"])
+        return [*known, (digest, device)], _append_token(before, name, digest)
+
+    _edit(path, edit)
+
+
+def _edit(path: Path, edit: Callable[[str], tuple[Found, str | None]]) -> None:
+    """`edit` gives what the file is to say, and the text that is to say it, None if there is none."""
+    path = path.resolve()
+    with _alone(path.parent):
+        wanted, after = edit(path.read_text(encoding="utf-8") if path.exists() else _NEW)
         if problems := [f"{path}: {problem}" for problem in clashes(wanted)]:
             raise BadRegistration(problems)
-        after = _insert(before, _entry(device, digest, spell_bucket=spell_bucket))
         if after is None or not _says(after, wanted):
             raise NotEditable("it is not written in a way that lines can be added to")
         _replace(path, after)
 
 
-def _says(text: str, wanted: list[tuple[str, Device]]) -> bool:
+def _says(text: str, wanted: Found) -> bool:
     try:
         return dict(parse_registry(text, Path())) == dict(wanted)
     except BadRegistration:
@@ -103,7 +126,7 @@ def _text(value: str) -> str:
 
 def _insert(text: str, entry: list[str]) -> str | None:
     """The text with the entry behind the last device; None where it is not clear how."""
-    devices = _devices_node(yaml.compose(text, Loader=_FAST))
+    devices = _value(yaml.compose(text, Loader=_FAST), "devices")
     if devices is None:
         return None
     lines = text.splitlines(keepends=True)
@@ -118,10 +141,26 @@ def _insert(text: str, entry: list[str]) -> str | None:
     return "".join([*lines[:at], *(f"{' ' * indent}{line}\n" for line in entry), *lines[at:]])
 
 
-def _devices_node(root: Node | None) -> Node | None:
-    if not isinstance(root, MappingNode):
+def _append_token(text: str, name: str, digest: str) -> str | None:
+    """The text with the digest beside the one of the device, or in its list; None where it is not clear how."""
+    tokens = _value(_value(_value(yaml.compose(text, Loader=_FAST), "devices"), name), "token_sha256")
+    if tokens is None:
         return None
-    return next((value for key, value in root.value if key.value == "devices"), None)
+    lines, begin, end = text.splitlines(keepends=True), tokens.start_mark, tokens.end_mark
+    if isinstance(tokens, SequenceNode) and not tokens.flow_style:
+        lines.insert(_last_line(tokens) + 1, f'{" " * begin.column}- "{digest}"\n')
+        return "".join(lines)
+    if begin.line != end.line:
+        return None
+    line = lines[begin.line]
+    kept = line[begin.column : end.column].removeprefix("[").removesuffix("]")
+    lines[begin.line] = f'{line[: begin.column]}[{kept}, "{digest}"]{line[end.column :]}'
+    return "".join(lines)
+
+
+def _value(node: Node | None, key: str) -> Node | None:
+    pairs = node.value if isinstance(node, MappingNode) else []
+    return next((value for name, value in pairs if name.value == key), None)
 
 
 def _last_line(node: Node) -> int:

@@ -73,7 +73,7 @@ class Registry:
         """Reads it. Raises BadRegistration."""
         self._path = path
         self._reading = threading.Lock()  # guards _stamp; whoever does not get it goes on with what is there
-        self.parses = 0
+        self.parses = 0  # how often the file was read
         self._stamp = self._look()
         self._entries = self._parsed()
 

@@ -16,7 +16,7 @@ from moto import mock_aws
 from syncd.cli import main
 from syncd.credential_api.devices import BadRegistration, Device, digest_of
 from syncd.credential_api.dynamodb import Table, dynamodb_client
-from syncd.credential_api.enrol import NotEditable, add_device
+from syncd.credential_api.enrol import NotEditable, add_device, add_token
 from syncd.credential_api.registry import Registry, read_registry
 
 
@@ -177,28 +177,60 @@ def test_a_device_can_be_let_into_a_table_and_given_another_token(
         AttributeDefinitions=[{"AttributeName": "digest", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    arguments = ["credential-api", "add-device", "cam-07", "--table", "devices", "--region", "eu-central-1"]
+    arguments = ["credential-api", "add-device", "--table", "devices", "--region", "eu-central-1"]
     tokens = []
-    for _ in range(2):
-        assert main([*arguments, "--bucket", "captures"]) == 0
+    for more in (["--bucket", "captures"], ["--another-token"]):
+        assert main([*arguments, "cam-07", *more]) == 0
         tokens.append(capsys.readouterr().out.strip())
     table = Table(dynamodb_client("eu-central-1"), "devices")
     assert [table.by_digest(digest_of(token)) for token in tokens] == [device("cam-07")] * 2
-    assert main([*arguments, "--bucket", "others"]) == 78
+    assert main([*arguments, "cam-07", "--bucket", "others"]) == 78
+    assert main([*arguments, "x", "--bucket", "captures", "--prefix", "cam-07/x/"]) == 78
+    assert main([*arguments, "y", "--another-token"]) == 78
     assert (
         main(
             [
                 "credential-api",
                 "add-device",
-                "x",
-                *arguments[3:],
+                "a",
+                "--table",
+                "none",
+                "--region",
+                "eu-west-1",
                 "--bucket",
-                "captures",
-                "--prefix",
-                "cam-07/x/",
+                "b-1",
             ]
         )
-        == 78
+        == 1
     )
-    assert main([*arguments[:4], "none", "--region", "eu-central-1", "--bucket", "captures"]) == 1
     assert "should not" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        *('"%s"   # one', "%s", '["%s"]', "[ '%s' ]  # one"),
+        '\n      - "%s"   # one\n      # the end',
+        '\n    - "%s"',
+    ],
+)
+def test_a_device_can_be_given_another_token_beside_the_first(tmp_path: Path, tokens: str) -> None:
+    path = tmp_path / "devices.yaml"
+    before = f"devices:\n  cam-07:\n    token_sha256: {tokens % digest_of('1')}\n    bucket: captures\n"
+    path.write_text(before)
+    add_token(path, "cam-07", digest_of("2"))
+    add_token(path, "cam-07", digest_of("3"))
+    registry = Registry(path)
+    assert [registry.by_digest(digest_of(each)) for each in "123"] == [device("cam-07")] * 3
+    assert ("# one" in path.read_text()) == ("# one" in tokens)
+
+
+def test_another_token_is_shown_too_and_only_for_a_device_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "devices.yaml"
+    add_device(path, device("cam-07"), digest_of("1"))
+    arguments = ["credential-api", "add-device", "--registry", str(path), "--another-token"]
+    assert main([*arguments, "cam-07"]) == 0
+    assert Registry(path).by_digest(digest_of(capsys.readouterr().out.strip())) == device("cam-07")
+    assert main([*arguments, "cam-08"]) == 78

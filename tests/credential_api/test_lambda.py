@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -238,3 +240,15 @@ def test_no_event_breaks_it(
     reply = handler(event | {"body": body, "isBase64Encoded": encoded}, Context())
     assert reply["statusCode"] < 500
     assert "Traceback" not in reply["body"]
+
+
+def test_the_lambda_needs_nothing_of_the_server_or_the_daemon() -> None:
+    """What its zip file has to hold besides boto3, which is there, and structlog."""
+    script = "import sys, syncd.credential_api.lambda_handler; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert not loaded & {"yaml", "flask", "werkzeug", "waitress", "click", "pydantic", "tenacity", "rich"}
+    ours = {name for name in loaded if name.startswith("syncd.")}
+    assert {name.split(".")[1] for name in ours} == {"credential_api"}

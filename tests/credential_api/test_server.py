@@ -16,12 +16,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from support.pki import self_signed
 from support.serving import Serving, read_answer
 
 from syncd.adapters.clock import SystemClock
 from syncd.adapters.credentials.api import CredentialApi
+from syncd.credential_api.devices import Device, digest_of
+from syncd.credential_api.dynamodb import write_item
 from syncd.errors import LockedOut, SyncdError
 
 
@@ -271,3 +275,44 @@ def test_options_can_come_from_the_environment(serving: Serving) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "expected an ARN" in done.stderr
+
+
+def test_devices_can_be_in_a_table(serving: Serving) -> None:
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    there = f"http://{host}:{port}"
+    client = boto3.client(
+        "dynamodb", serving.store.region, endpoint_url=there, aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    client.create_table(
+        TableName="devices",
+        KeySchema=[{"AttributeName": "digest", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "digest", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    device = Device(name="cam-09", bucket=serving.store.bucket, prefix="cam-09/")
+    client.put_item(TableName="devices", Item=write_item(device, digest_of("t-9")))
+    serving.stop()
+    command = serving.command("--table", "devices")
+    at = command.index("--registry")
+    child = subprocess.Popen(
+        [*command[:at], *command[at + 2 :]],
+        env={**serving.environ, "AWS_ENDPOINT_URL_DYNAMODB": there},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        serving.port = int(child.stdout.readline().split(":")[2].partition("/")[0])
+        request = b"GET /v1/credentials HTTP/1.0\r\nAuthorization: t-9\r\n\r\n"
+        assert serving.raw(request)[0] == 200
+        moto.stop()
+        status, headers, _ = serving.raw(request)
+        assert (status, "retry-after" in headers) == (503, True)
+        child.terminate()
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        child.communicate()
+        client.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,10 @@ from syncd.cli.words import plain
 from syncd.errors import ConfigError, SyncdError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncd.credential_api.devices import Device
+    from syncd.credential_api.dynamodb import Table
 
 
 @click.command("add-device")
@@ -39,6 +42,11 @@ if TYPE_CHECKING:
 )
 @click.option("--tagging", is_flag=True, help="It may tag its objects.")
 @click.option("--kms-key-arn", metavar="ARN", help="The key that its objects are encrypted with.")
+@click.option(
+    "--another-token",
+    is_flag=True,
+    help="One more token for a device that is there; take the old one out when the new one is in use.",
+)
 def command(
     *,
     name: str,
@@ -51,42 +59,54 @@ def command(
     list_uploads: bool,
     tagging: bool,
     kms_key_arn: str | None,
+    another_token: bool,
 ) -> int:
     """Let the device NAME in, and show its token once.
 
     The token goes to stdout, alone, so that it can be sent into a file; what is kept is its SHA-256. A lost token is
     replaced by another one, it cannot be shown again.
     """
-    from syncd.credential_api.devices import Device, digest_of, new_token, problems_of  # noqa: PLC0415 - not for --help
-    from syncd.credential_api.enrol import default_bucket  # noqa: PLC0415
+    from syncd.credential_api.devices import digest_of, new_token  # noqa: PLC0415 - not for --help
 
     if (registry is None) == (table is None):
         raise click.UsageError("exactly one of --registry and --table is needed")
-    usual = default_bucket(registry) if registry is not None else None
-    where = bucket or usual
-    if where is None:
-        raise click.UsageError("--bucket is needed")
-    device = Device(
-        name=name,
-        bucket=where,
-        prefix=prefix or f"{name}/",
-        expires_at=_moment(expires),
-        list_uploads=list_uploads,
-        tagging=tagging,
-        kms_key_arn=kms_key_arn,
-    )
-    if problems := list(problems_of(device)):
-        raise click.UsageError("; ".join(problems))
     token = new_token()
-    if registry is not None:
-        _into_file(registry, device, digest_of(token), spell_bucket=where != usual)
+    if another_token:
+        _add_token(registry, table, region, name, digest_of(token))
     else:
-        _into_table(table or "", region, device, digest_of(token))
+        usual = _usual_bucket(registry)
+        device = _device(
+            name=name,
+            bucket=bucket or usual,
+            prefix=prefix or f"{name}/",
+            expires_at=_moment(expires),
+            list_uploads=list_uploads,
+            tagging=tagging,
+            kms_key_arn=kms_key_arn,
+        )
+        _add(registry, table, region, device, digest_of(token), spell_bucket=device.bucket != usual)
     click.echo(token)
     place = plain(str(registry or table))
     text = f"{name} is in {place}. Its token, on stdout, is not shown again: put it into the device's token_file, mode 0600"
     click.echo(text, err=True)
     return 0
+
+
+def _usual_bucket(registry: Path | None) -> str | None:
+    from syncd.credential_api.enrol import default_bucket  # noqa: PLC0415 - not for --help
+
+    return None if registry is None else default_bucket(registry)
+
+
+def _device(**fields: Any) -> Device:
+    from syncd.credential_api.devices import Device, problems_of  # noqa: PLC0415 - not for --help
+
+    if fields["bucket"] is None:
+        raise click.UsageError("--bucket is needed")
+    device = Device(**fields)
+    if problems := list(problems_of(device)):
+        raise click.UsageError("; ".join(problems))
+    return device
 
 
 def _moment(text: str | None) -> float | None:
@@ -101,32 +121,58 @@ def _moment(text: str | None) -> float | None:
     return moment.timestamp()
 
 
-def _into_file(registry: Path, device: Device, digest: str, *, spell_bucket: bool) -> None:
-    from syncd.credential_api.devices import BadRegistration  # noqa: PLC0415 - not for --help
-    from syncd.credential_api.enrol import NotEditable, add_device  # noqa: PLC0415
+def _add(
+    registry: Path | None,
+    table: str | None,
+    region: str | None,
+    device: Device,
+    digest: str,
+    *,
+    spell_bucket: bool,
+) -> None:
+    from syncd.credential_api.enrol import add_device  # noqa: PLC0415 - not for --help
+
+    if registry is not None:
+        _change(registry, lambda: add_device(registry, device, digest, spell_bucket=spell_bucket))
+    else:
+        _change(table, lambda: _table(table, region).add(device, digest))
+
+
+def _add_token(registry: Path | None, table: str | None, region: str | None, name: str, digest: str) -> None:
+    from syncd.credential_api.enrol import add_token  # noqa: PLC0415 - not for --help
+
+    if registry is not None:
+        _change(registry, lambda: add_token(registry, name, digest))
+    else:
+        _change(table, lambda: _table(table, region).add_token(name, digest))
+
+
+def _table(table: str | None, region: str | None) -> Table:
+    from syncd.credential_api.local import BadSurroundings, local_table  # noqa: PLC0415 - heavy
 
     try:
-        add_device(registry, device, digest, spell_bucket=spell_bucket)
-    except BadRegistration as bad:
-        raise ConfigError(bad.problems) from None
-    except NotEditable as not_editable:
-        raise SyncdError(
-            f"{registry} was not changed: {not_editable}",
-            hint="write devices: as one key with a line of its own for each device below it, then try again",
-        ) from None
-    except OSError as trouble:
-        raise SyncdError(f"{registry} was not changed: {trouble.strerror or trouble}") from None
-
-
-def _into_table(table: str, region: str | None, device: Device, digest: str) -> None:
-    from syncd.credential_api.devices import BadRegistration, DevicesUnavailable  # noqa: PLC0415 - not for --help
-    from syncd.credential_api.local import BadSurroundings, local_table  # noqa: PLC0415
-
-    try:
-        local_table(table, region).add(device, digest)
+        return local_table(table or "", region)
     except BadSurroundings as bad:
         raise ConfigError([f"syncd: {bad}"]) from None
+
+
+def _change(where: object, change: Callable[[], None]) -> None:
+    """Do it; what cannot be done is told with its place."""
+    from syncd.credential_api.devices import BadRegistration, DevicesUnavailable  # noqa: PLC0415 - not for --help
+    from syncd.credential_api.enrol import NotEditable  # noqa: PLC0415
+
+    hint = None
+    try:
+        change()
     except BadRegistration as bad:
         raise ConfigError(bad.problems) from None
+    except OSError as trouble:
+        reason = trouble.strerror or str(trouble)
     except DevicesUnavailable as trouble:
-        raise SyncdError(f"the table {table} was not changed: {trouble}") from None
+        reason = str(trouble)
+    except NotEditable as trouble:
+        reason = str(trouble)
+        hint = "write devices: as one key with a line of its own for each device below it, then try again"
+    else:
+        return
+    raise SyncdError(f"{where} was not changed: {reason}", hint=hint)
