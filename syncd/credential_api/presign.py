@@ -52,7 +52,7 @@ def read_upload(document: Mapping[str, Any], device: Device) -> Upload:
         raise BadUpload("size must be a number of bytes")
     if size > LARGEST:
         text = "one PUT takes 5 GiB at most: ask for credentials instead and upload in parts (multipart)"
-        raise BadUpload(text, code="too_large")
+        raise BadUpload(text, "too_large")
     if content_type is not None and not (
         isinstance(content_type, str) and _CONTENT_TYPE.fullmatch(content_type)
     ):
