@@ -74,6 +74,11 @@ class Place:
         return self.directory / "token"
 
     @property
+    def registry(self) -> Path:
+        """The devices that the credential API knows: us."""
+        return self.directory / "devices.yaml"
+
+    @property
     def configuration(self) -> Path:
         """What the daemon reads."""
         return self.directory / "config.yaml"

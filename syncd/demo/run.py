@@ -6,7 +6,6 @@ upload outlives its credentials. What arrived is read back by another client bef
 
 from __future__ import annotations
 
-import secrets
 import shlex
 import sys
 import time
@@ -22,9 +21,9 @@ from syncd.app import App
 from syncd.config import load
 from syncd.decide.plan import part_count
 from syncd.decide.states import ENDED
-from syncd.demo.endpoint import Endpoint, Issuer
+from syncd.demo.api import credential_api
 from syncd.demo.pace import Pace
-from syncd.demo.place import DEVICE, QUIET_S, Place, find_place
+from syncd.demo.place import QUIET_S, Place, find_place
 from syncd.demo.readback import sha256_of
 from syncd.demo.recording import Recording
 from syncd.demo.store import Store
@@ -75,25 +74,22 @@ def run_demo(wish: Wish, screen: Screen) -> int:
     place = find_place(wish.directory, wish.size)
     tidy = wish.once and place.ours
     try:
-        with _neighbours(place, wish) as (store, endpoint):
-            place.write_configuration(api=endpoint.url, store=store.url)
-            return _show(wish, place, store, endpoint, screen)
+        with _neighbours(place, wish) as (store, api):
+            place.write_configuration(api=api, store=store.url)
+            return _show(wish, place, store, api, screen)
     finally:
         if tidy:
             place.remove()
 
 
 @contextmanager
-def _neighbours(place: Place, wish: Wish) -> Iterator[tuple[Store, Endpoint]]:
-    """The store and the credential API, running."""
-    token = secrets.token_hex(16)
+def _neighbours(place: Place, wish: Wish) -> Iterator[tuple[Store, str]]:
+    """The store and the credential API's address, both running."""
     with ExitStack() as running:
         try:
             store = Store(place.store, min_session_seconds=1)
             running.enter_context(store)
-            endpoint = Endpoint(_issuer(store), token=token, device=DEVICE, session_seconds=SESSION_S)
-            running.enter_context(endpoint)
-            place.write_token(token)
+            api = running.enter_context(credential_api(place, store, SESSION_S))
         except BlockingIOError:
             text = f"another demo is running in {place.directory}"
             raise Fatal(text, hint="stop it first, or name another directory") from None
@@ -101,21 +97,10 @@ def _neighbours(place: Place, wish: Wish) -> Iterator[tuple[Store, Endpoint]]:
             text = f"the demo cannot begin in {place.directory}: {error.strerror or error}"
             raise Fatal(text, hint="name another directory: syncd demo --dir DIR") from error
         store.faults = Pace(wish.pace) if wish.pace is not None else None
-        yield store, endpoint
+        yield store, api
 
 
-def _issuer(store: Store) -> Issuer:
-    return Issuer(
-        url=store.url,
-        access_key=store.access_key,
-        secret_key=store.secret_key,
-        role_arn=store.role_arn,
-        bucket=store.bucket,
-        region=store.region,
-    )
-
-
-def _show(wish: Wish, place: Place, store: Store, endpoint: Endpoint, screen: Screen) -> int:
+def _show(wish: Wish, place: Place, store: Store, api: str, screen: Screen) -> int:
     config = load(place.configuration)
     with place.log.open("a", encoding="utf-8") as log:
         logs.configure("info", "json", stream=log)
@@ -127,7 +112,7 @@ def _show(wish: Wish, place: Place, store: Store, endpoint: Endpoint, screen: Sc
             place=place,
             built=built,
             store=store,
-            endpoint=endpoint,
+            api=api,
             recording=recording,
             screen=screen,
         )
@@ -151,7 +136,7 @@ class Demo:
         place: Place,
         built: App,
         store: Store,
-        endpoint: Endpoint,
+        api: str,
         recording: Recording,
         screen: Screen,
     ) -> None:
@@ -161,7 +146,7 @@ class Demo:
         self._place = place
         self._app = built
         self._store = store
-        self._endpoint = endpoint
+        self._api = api
         self._recording = recording
         self._screen = screen
         self._began_at = time.monotonic()
@@ -183,7 +168,7 @@ class Demo:
         again = f"goes on in {place.directory}, where {before} files arrived before"
         say(f"syncd demo {again}" if before else f"syncd demo in {place.directory}")
         say(f"  store        {self._store.url}  (an S3 and STS of its own, strict, on disk below store/)")
-        say(f"  credentials  {self._endpoint.url}  (sessions of {SESSION_S} s)")
+        say(f"  credentials  {self._api}  (sessions of {SESSION_S} s)")
         say(f"  inbox        {place.inbox}")
         say(f"  log          {place.log}")
         say("")

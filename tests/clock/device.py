@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.clock import START, FakeClock
+from support.endpoint import Endpoint, Issuer
 from support.house import House, build_house
 
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
@@ -17,7 +18,6 @@ from syncd.adapters.s3.retrying import RetryingStore
 from syncd.adapters.s3.store import S3Store
 from syncd.adapters.s3.timing import Timing
 from syncd.adapters.server_time import LearntTime
-from syncd.demo.endpoint import Endpoint, Issuer
 from syncd.demo.store import Store
 from syncd.demo.store.faults import Fault, Record
 from syncd.model import State

@@ -21,7 +21,7 @@ def without_a_date(rig: Rig) -> None:
     """From now on the API does not tell the time."""
 
     def answer(request: Request) -> Answer:
-        given = rig.endpoint._credentials(request)
+        given = rig.endpoint.credentials(request)
         return replace(given, headers=given.headers | {"Date": ""})
 
     rig.endpoint.override = answer

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from support import proxy as fronts
+from support.endpoint import json_answer
 from support.pki import self_signed
 from support.whole import LARGE, Servers, Whole
 
 from syncd.app import fetch_credentials
 from syncd.config import load
-from syncd.demo.endpoint import json_answer
 from syncd.demo.loopback import Answer, Request
 
 Daemon = Callable[..., Whole]
@@ -67,7 +67,7 @@ def test_the_configured_certificate_shows_the_api_who_we_are(
 
 def test_the_flat_container_form_of_an_answer_will_do(daemon: Daemon, servers: Servers) -> None:
     def flat(request: Request) -> Answer:
-        document = json.loads(servers.endpoint._credentials(request).body)["Credentials"]
+        document = json.loads(servers.endpoint.credentials(request).body)["Credentials"]
         document["Token"] = document.pop("SessionToken")
         return json_answer(200, document)
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from support import proxy as proxies
+from support.endpoint import json_answer
 from support.house import computable
 from support.pki import self_signed
 from support.whole import LARGE, Servers, Whole
 
-from syncd.demo import endpoint
 from syncd.demo.loopback import Answer, Request
 from syncd.demo.store import Fault, Habits, Record
 from syncd.demo.store.objects import Description, ObjectRecord
@@ -40,6 +40,7 @@ def daemon(servers: Servers, tmp_path: Path) -> Iterator[Daemon]:
 
     yield start
     servers.store.habits, servers.store.faults, servers.endpoint.override = Habits(), None, None
+    servers.endpoint.tagging = True
     for one in running:
         one.__exit__()
 
@@ -57,15 +58,15 @@ def test_metadata_and_tags_go_with_every_object_beside_our_own(daemon: Daemon) -
 
 
 def test_tags_without_the_right_to_tag_lock_the_destination_and_name_that_right(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    daemon: Daemon, servers: Servers
 ) -> None:
-    monkeypatch.setattr(endpoint, "_ACTIONS", tuple(set(endpoint._ACTIONS) - {"s3:PutObjectTagging"}))
+    servers.endpoint.tagging = False
     device = daemon(tags={"project": "reef"})
     device.drop("film")
     device.run(lambda: device.closed() == "permission")
     assert "s3:PutObjectTagging (for destination.tags)" in device.hint()
     assert device.row("film").attempts == 0
-    monkeypatch.undo()
+    servers.endpoint.tagging = True
     device.write(destination={})
     assert device.reload()
     device.run(lambda: device.done("film"))
@@ -241,9 +242,9 @@ def test_bucket_prefix_and_region_of_the_configuration_win_over_what_the_api_ans
     daemon: Daemon, servers: Servers
 ) -> None:
     def elsewhere(request: Request) -> Answer:
-        document = json.loads(servers.endpoint._credentials(request).body)
+        document = json.loads(servers.endpoint.credentials(request).body)
         document["Destination"] = {"Bucket": "nobodys", "Prefix": "elsewhere/", "Region": "eu-north-1"}
-        return endpoint.json_answer(200, document)
+        return json_answer(200, document)
 
     servers.endpoint.override = elsewhere
     here = {"bucket": servers.store.bucket, "region": servers.store.region}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.endpoint import Endpoint
 
-from syncd.demo.endpoint import Endpoint
 from syncd.demo.store import Store
 
 from .scene import PART, TOKEN, KeptScene, Line, Scene, issuer_of

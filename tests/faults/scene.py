@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from support.clock import FakeClock
+from support.endpoint import Endpoint, Issuer
 from support.house import BUCKET, House, build_house
 from support.script import Rule, Script
 
@@ -21,7 +22,6 @@ from syncd.adapters.credentials.keeper import open_keeper
 from syncd.adapters.s3.client import Clients, Settings
 from syncd.adapters.s3.retrying import RetryingStore
 from syncd.adapters.s3.store import S3Store
-from syncd.demo.endpoint import Endpoint, Issuer
 from syncd.demo.store import Habits, Record, Store
 from syncd.errors import SyncdError
 from syncd.model import CredentialSet, ProofKind, State, Transfer

@@ -90,7 +90,7 @@ def test_a_destination_that_the_api_changes_is_for_new_files_and_an_open_upload_
     endpoint, prefixes = kept.line.endpoint, [kept.prefix]
 
     def elsewhere(request: Request) -> Answer:
-        answer = endpoint._credentials(request)
+        answer = endpoint.credentials(request)
         document = json.loads(answer.body)
         document["Destination"]["Prefix"] = prefixes[-1]
         return replace(answer, body=json.dumps(document).encode())

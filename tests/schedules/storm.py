@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from support.clock import FakeClock
+from support.endpoint import Endpoint, Issuer
 from support.house import House, build_house
 from support.lives import Crash, Fuse
 from support.script import API_KINDS, KINDS, Rule, Script
@@ -28,7 +29,6 @@ from syncd.adapters.s3.retrying import RetryingStore
 from syncd.adapters.s3.store import S3Store
 from syncd.adapters.s3.timing import Timing
 from syncd.adapters.server_time import LearntTime
-from syncd.demo.endpoint import Endpoint, Issuer
 from syncd.demo.store import Habits, Store
 from syncd.model import State
 

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from syncd.demo.endpoint import Endpoint, Issuer
+from support.endpoint import Endpoint, Issuer
+
 from syncd.demo.store import Store
 from syncd.demo.store.faults import Fault, Record
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
-from syncd.demo.endpoint import OPERATION as CREDENTIALS
+from support.endpoint import OPERATION as CREDENTIALS
+
 from syncd.demo.store import Fault, Record
 from syncd.demo.store.faults import ALL
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from support.endpoint import Endpoint, Issuer
+
 from syncd.app import App, build
 from syncd.config import Surroundings, load
-from syncd.demo.endpoint import Endpoint, Issuer
 from syncd.demo.store import Store
 from syncd.demo.store.faults import Record
 from syncd.demo.store.objects import ObjectRecord
