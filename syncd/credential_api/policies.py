@@ -80,8 +80,8 @@ class Setup:
 def trust_policy(setup: Setup) -> Policy:
     """Who may take on the upload role: the API, and the principal of a shell where one is named.
 
-    Two statements, for a session without tags is nobody's business but a tag other than `device` would be: tags are
-    what CloudTrail and other policies know a session by.
+    A session may carry the tag `device` and no other: CloudTrail and other policies know a session by its tags. The
+    two actions have a statement each, so that the role can be tried without a tag.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
     """
     trusted = {"AWS": _given(setup.execution_role_arn, setup.principal_arn)}
@@ -104,7 +104,7 @@ def trust_policy(setup: Setup) -> Policy:
 def permission_policy(setup: Setup) -> Policy:
     """What the upload role may do: the sum of what all devices need.
 
-    TLS is not asked for here: the bucket policy does, of everybody.
+    TLS is not asked for here: the bucket policy asks it of everybody. The key only through S3, where it is for objects.
     """
     objects = f"{setup.bucket_arn}/{setup.prefix}*"
     statements = [_allow("Upload", UPLOAD_ACTIONS, objects)]
@@ -175,6 +175,11 @@ def lifecycle(setup: Setup) -> Policy:
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_AFTER_DAYS},
     }
     return {"Rules": [rule]}
+
+
+def partition_of(region: str) -> str:
+    """The partition that a region lies in: China and the US government have their own."""
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rpartition("-")[0].rpartition("-")[0], "aws")
 
 
 def _policy(*statements: dict[str, Any]) -> Policy:
