@@ -21,6 +21,7 @@ from syncd.credential_api.policies import Setup
 Resource = dict[str, Any]
 
 PATH: Final = "/v1/credentials"
+URL: Final = "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}" + PATH
 ROUTES: Final = {"Post": f"POST {PATH}", "Get": f"GET {PATH}", "Presign": f"POST {PATH}/presign"}
 REQUESTS_PER_S, REQUESTS_AT_ONCE = 50, 100
 """A device asks about once an hour; after an outage of the network a fleet asks all at once, and again if told 429."""
@@ -62,7 +63,7 @@ def template() -> dict[str, Any]:
         },
         "Resources": {**_roles(), **_function(), **_http_api(), **_bucket()},
         "Outputs": {
-            "Url": _output("What goes into credentials.api.url of a device.", f"${{Api.ApiEndpoint}}{PATH}"),
+            "Url": _output("What goes into credentials.api.url of a device.", URL),
             "UploadRoleArn": _output("The role whose sessions the devices get.", "${UploadRole.Arn}"),
             "TableName": _output("For syncd credential-api add-device NAME --table.", "${Devices}"),
         },
