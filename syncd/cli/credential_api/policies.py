@@ -62,9 +62,7 @@ ORIGIN = Matching("origin", r"\*|https?://[^\s/*]*\*?[^\s/*]+", "an origin, like
     "--log-group", type=LOG_GROUP, default="/aws/lambda/syncd-api", show_default=True, help="The API's log."
 )
 @click.option("--principal", "principal_arn", type=ARN, help="Who else may try the upload role from a shell.")
-@click.option(
-    "--kms-key", "kms_key_arn", type=ARN, help="The key, where the bucket encrypts with one of yours."
-)
+@click.option("--kms-key-arn", type=ARN, help="The key, where the bucket encrypts with one of yours.")
 @click.option("--tagging", is_flag=True, help="Devices set tags on their objects.")
 @click.option("--list-uploads", is_flag=True, help="Devices may list the bucket's open uploads: all of them.")
 @click.option(
