@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import click
 import pytest
 import yaml
+from botocore import xform_name
 
 from syncd.cli import main
 from syncd.cli.credential_api import VERBS
@@ -139,35 +142,99 @@ def test_a_package_that_cannot_be_written_is_told_with_a_hint(
     assert "hint: " in err
 
 
-def told_commands() -> list[list[str]]:
-    """Every `syncd credential-api ...` of the page, its lines joined, its redirection and `$(...)` taken off."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    found = re.findall(r"syncd credential-api [^\n)|>]*", text)
-    inline = re.findall(r"`(syncd credential-api [a-z-]+ [^`]*)`", PAGE)
-    return [shlex.split(words, comments=True)[2:] for words in (*found, *inline)]
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+GIVEN = {
+    "$ACCOUNT": "123456789012",
+    "$BUCKET": "captures",
+    "$AWS_REGION": "eu-central-1",
+    "$ME": "arn:aws:iam::123456789012:user/me",
+    "$1": "trust",
+}
+
+
+SCRIPT = "\n".join(BLOCKS).replace("\\\n", " ")
+
+
+def commands() -> list[list[str]]:
+    """Every `syncd credential-api ...` of the page's blocks, without what stands around it in its line."""
+    return [shlex.split(words) for words in re.findall(r"syncd credential-api ([^\n)|>;]*)", SCRIPT)]
+
+
+def mentioned() -> list[list[str]]:
+    """Those in its sentences: they may leave out what they are not about."""
+    return [words.split() for words in re.findall(r"`syncd credential-api ([a-z-]+[^`]*)`", PAGE)]
+
+
+def verb_of(words: list[str]) -> click.Command | None:
+    """The verb; None for one that is not written yet."""
+    assert words[0] in VERBS
+    if find_spec(f"syncd.cli.credential_api.{words[0].replace('-', '_')}") is None:
+        return None
+    return group.get_command(click.Context(group), words[0])
 
 
 def test_the_page_about_deploying_names_every_verb() -> None:
-    assert {words[0] for words in told_commands()} == set(VERBS)
+    assert {words[0] for words in (*commands(), *mentioned())} == set(VERBS)
 
 
-@pytest.mark.parametrize("words", told_commands(), ids=" ".join)
-def test_every_command_of_the_page_is_one(words: list[str]) -> None:
-    assert words[0] in VERBS
-    if find_spec(f"syncd.cli.credential_api.{words[0].replace('-', '_')}") is None:
-        return  # a verb of the table that is not written yet
-    told = [PLACEHOLDERS.get(word, word) for word in words[1:]]
-    with click.Context(group) as above:
-        verb = group.get_command(above, words[0])  # type: ignore[attr-defined]
-        assert verb is not None
-        verb.make_context(words[0], told, parent=above)  # click's own parser: UsageError where it is none
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_of_the_page_can_be_given(words: list[str]) -> None:
+    if verb := verb_of(words):
+        verb.make_context(words[0], [GIVEN.get(word, word) for word in words[1:]])
 
 
-PLACEHOLDERS = {
-    "$ACCOUNT": "123456789012",
-    "$BUCKET": "captures",
-    "$REGION": "eu-central-1",
-    "$ME": "arn:aws:iam::123456789012:user/me",
-    "https://app.example.com": "https://app.example.com",
-}
+@pytest.mark.parametrize("words", mentioned(), ids=" ".join)
+def test_every_option_that_the_page_mentions_is_there(words: list[str]) -> None:
+    if verb := verb_of(words):
+        verb.make_parser(click.Context(verb)).parse_args(words[1:])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_of_the_page_is_a_script(block: str) -> None:
+    told = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+OF_AWS_ITSELF = {("s3", "mb"), ("s3", "cp"), ("s3", "rb"), ("cloudformation", "deploy")}
+EVERYWHERE = {"query", "output"}
+SPELT = {"code": "zip-file"}  # the command line has its own word
+
+
+def aws_calls() -> list[tuple[str, str, set[str]]]:
+    """Service, operation and options of every `aws ...` of the page's blocks that stands for one call of an API."""
+    flat = re.sub(r"\$\((?:syncd|policy) [^)]*\)", "", SCRIPT)  # what another command has for options
+    found = re.findall(r"\baws ([a-z0-9]+) ([a-z0-9-]+)([^\n;]*)", flat)
+    return [
+        (service.replace("s3api", "s3"), operation, set(re.findall(r"(?<=\s)--([a-z-]+)", rest)))
+        for service, operation, rest in found
+        if (service, operation) not in OF_AWS_ITSELF and operation != "wait"
+    ]
+
+
+@pytest.mark.parametrize(("service", "operation", "options"), aws_calls())
+def test_every_call_of_aws_on_the_page_is_one(service: str, operation: str, options: set[str]) -> None:
+    """By botocore's own model of the API, which is what the command line of AWS is made from."""
+    model = botocore.session.get_session().get_service_model(service)
+    names = {xform_name(name, "-"): name for name in model.operation_names}
+    shape = model.operation_model(names[operation]).input_shape
+    assert shape is not None
+    known = {xform_name(name, "-") for name in shape.members}
+    required = {xform_name(name, "-") for name in shape.required_members}
+    assert options - EVERYWHERE <= known | {SPELT[name] for name in known & set(SPELT)}
+    assert {SPELT.get(name, name) for name in required} <= options
+
+
+def test_the_configuration_on_the_page_is_a_good_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = re.search(r"<< 'END'\n(.*?)END\n", PAGE, re.DOTALL)
+    assert found is not None
+    token, folder = tmp_path / "token", tmp_path / "capture"
+    token.write_text("a" * 43)
+    token.chmod(0o600)
+    folder.mkdir()
+    text = found[1].replace("/etc/syncd/token", str(token)).replace("/srv/capture", str(folder))
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{text}state: {tmp_path / 'state'}\n")
+    code = main(["check", "-c", str(config)])
+    assert code == 0, capsys.readouterr()
