@@ -15,9 +15,9 @@ from typing import Final
 from syncd.act.body import HeldBody
 from syncd.act.plan import UPLOAD_TOKEN
 from syncd.act.world import DestinationPolicy
-from syncd.decide import troubles
 from syncd.decide.doctor import Aim, stale_rule, store_trouble
 from syncd.decide.findings import Check, Finding, Verdict, well, without
+from syncd.decide.troubles import servers
 from syncd.decide.verify import Expected, examine, proof_by_head
 from syncd.decide.verify import Finding as Shown
 from syncd.errands import Abroad
@@ -115,11 +115,11 @@ class _Trial:
 
     def _honoured(self) -> Finding:
         if self._target.algorithm is Algorithm.NONE:
-            return troubles.NO_CHECKSUM.found()
+            return servers.NO_CHECKSUM.found()
         return well(Check.CHECKSUM, f"{self._target.algorithm} is honoured")
 
     def _ignored(self, ignored: ChecksumIgnored) -> Finding:
-        kind = troubles.CHECKSUM_REFUSED if self._by_name else troubles.CHECKSUM_IGNORED
+        kind = servers.CHECKSUM_REFUSED if self._by_name else servers.CHECKSUM_IGNORED
         return kind.found(algorithm=self._target.algorithm, error=ignored)
 
     # -- one check each
@@ -138,7 +138,7 @@ class _Trial:
         try:
             return steps[check]()
         except ChecksumIgnored as ignored:
-            return troubles.CHECKSUM_REFUSED.found(at=check, algorithm=self._target.algorithm, error=ignored)
+            return servers.CHECKSUM_REFUSED.found(at=check, algorithm=self._target.algorithm, error=ignored)
         except SyncdError as error:
             return store_trouble(check, error, self._aim)
 
@@ -148,24 +148,24 @@ class _Trial:
             self._put(Condition(if_none_match=True))
         except ObjectExists:
             return well(Check.CONDITION, "a write with If-None-Match does not replace an object")
-        return troubles.CONDITION_IGNORED.found()
+        return servers.CONDITION_IGNORED.found()
 
     def _proof(self) -> Finding:
         found = self._head()
         if found is None:
-            return troubles.NOT_SHOWN.found(bucket=self._aim.bucket, prefix=self._aim.prefix)
+            return servers.NOT_SHOWN.found(bucket=self._aim.bucket, prefix=self._aim.prefix)
         return self._judged(Check.PROOF, found, multipart=False)
 
     def _judged(self, check: Check, found: RemoteObject, *, multipart: bool) -> Finding:
         expected = self._expected(multipart=multipart)
         shown = examine(found, expected)
         if shown is not Shown.OURS:
-            return troubles.OTHER_OBJECT.found(
+            return servers.OTHER_OBJECT.found(
                 at=check, bucket=self._aim.bucket, key=self._target.key, what=shown.value
             )
         kind = proof_by_head(found, expected).kind
         if kind is ProofKind.SIZE and check is Check.PROOF and self._target.algorithm is not Algorithm.NONE:
-            return troubles.ONLY_SIZE.found()
+            return servers.ONLY_SIZE.found()
         return well(check, f"what is stored is what was sent, by {kind}")
 
     # -- by multipart upload
@@ -229,7 +229,7 @@ class _Trial:
         try:
             self._there.store.abort(self._target.bucket, key, upload)
         except SyncdError as error:
-            return troubles.LEFT_OPEN.found(
+            return servers.LEFT_OPEN.found(
                 error=error, upload=upload, key=key, bucket=self._aim.bucket, prefix=self._aim.prefix
             )
         self._open = None

@@ -44,8 +44,10 @@ def directories(root: bytes, *, recursive: bool, most: int = MOST) -> Iterator[b
             continue
 
 
-def hindrance(root: bytes, *, recursive: bool) -> Removal | None:
-    """The first directory out of which we may not take files; None if there is none."""
+def hindrance(root: bytes, *, recursive: bool, pid: int | None = None) -> Removal | None:
+    """The first directory out of which we may not take files; None if there is none. `pid`: whose mounts count too."""
+    if is_read_only(root, pid):
+        return Removal(root, read_only=True)
     return next(filter(None, map(_hindrance, directories(root, recursive=recursive))), None)
 
 
@@ -60,8 +62,13 @@ def may_change(directory: bytes) -> bool:
     return os.access(directory, _CHANGE, effective_ids=True)
 
 
-def is_read_only(path: bytes) -> bool:
-    """Whether its file system is mounted so."""
+def is_read_only(path: bytes, pid: int | None = None) -> bool:
+    """Whether it is mounted so, for us or for that process, whose mounts may be others; False where it cannot be told."""
+    places = [path] if pid is None else [path, b"/proc/%d/root%s" % (pid, path)]
+    return any(map(_mounted_read_only, places))
+
+
+def _mounted_read_only(path: bytes) -> bool:
     try:
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except OSError:

@@ -20,8 +20,8 @@ from syncd.config.check import Finding as ConfigFinding
 from syncd.config.check import of_itself
 from syncd.config.model import Config
 from syncd.config.surroundings import Surroundings
-from syncd.decide import troubles
 from syncd.decide.findings import Check, Finding, Verdict, well
+from syncd.decide.troubles import here
 
 PATIENCE: Final = timedelta(seconds=10)
 """No server is waited for longer, whatever the configuration allows."""
@@ -44,7 +44,7 @@ def examine(config: Config, surroundings: Surroundings) -> Iterator[Finding]:
 
 
 def _told(finding: ConfigFinding) -> Finding:
-    kind = troubles.WRONG_KEY if finding.severity == "error" else troubles.DOUBTFUL_KEY
+    kind = here.WRONG_KEY if finding.severity == "error" else here.DOUBTFUL_KEY
     return kind.found(key=finding.where, text=finding.text, hint=finding.hint or "")
 
 

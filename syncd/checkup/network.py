@@ -10,9 +10,9 @@ from typing import Final
 
 from syncd.adapters import line
 from syncd.adapters.line import Place, Proxy, ProxyRefused
-from syncd.decide import troubles
 from syncd.decide.doctor import Server, certificate
-from syncd.decide.findings import Check, Finding, skipped, well, without
+from syncd.decide.findings import Check, Finding, Verdict, skipped, well, without
+from syncd.decide.troubles import servers
 from syncd.errors import SyncdError
 
 SECONDS: Final = 10.0
@@ -58,7 +58,7 @@ class Way:
         met = self._proxy(proxy, tunnel=tunnel)
         yield met
         yield from skipped([self.name], f"{self.place.host} is looked up by the proxy")
-        if met.verdict is troubles.FAIL:
+        if met.verdict is Verdict.FAIL:
             yield from without([self.line], Check.PROXY)
         elif tunnel:
             yield self._line(proxy)
@@ -78,11 +78,11 @@ class Way:
             else:
                 line.look(place, trust=None, seconds=SECONDS)
         except ProxyRefused as refused:
-            return troubles.PROXY_REFUSES.found(
+            return servers.PROXY_REFUSES.found(
                 proxy=shown, host=self.place.host, port=self.place.port, answer=refused
             )
         except OSError as error:
-            return troubles.NOT_REACHED.found(
+            return servers.NOT_REACHED.found(
                 at=Check.PROXY,
                 host=place.host,
                 port=place.port,
@@ -97,11 +97,11 @@ class Way:
             trust = self.trust() if place.tls else None
             seen = line.look(place, trust=trust, seconds=SECONDS, through=through)
         except SyncdError as error:  # what we would show or believe cannot be read
-            return troubles.UNUSABLE_FILE.found(at=self.line, error=error, hint=error.hint or self.ca_key)
+            return servers.UNUSABLE_FILE.found(at=self.line, error=error, hint=error.hint or self.ca_key)
         except ssl.SSLError as error:
             return self._no_tls(error)
         except OSError as error:
-            return troubles.NOT_REACHED.found(at=self.line, reason=_words(error), **self._facts())
+            return servers.NOT_REACHED.found(at=self.line, reason=_words(error), **self._facts())
         if seen is None:
             return well(self.line, f"{place.host}:{place.port} answers, without TLS")
         server = Server(host=place.host, port=place.port, key=self.key, ca_key=self.ca_key)
@@ -109,14 +109,14 @@ class Way:
 
     def _no_tls(self, error: ssl.SSLError) -> Finding:
         if not isinstance(error, ssl.SSLCertVerificationError):
-            return troubles.NO_TLS.found(
+            return servers.NO_TLS.found(
                 at=self.line, reason=error.reason or "handshake failed", **self._facts()
             )
-        kind = troubles.UNTRUSTED
+        kind = servers.UNTRUSTED
         if error.verify_code in _OUT_OF_DATE:
-            kind = troubles.OUT_OF_DATE
+            kind = servers.OUT_OF_DATE
         elif error.verify_code in _OTHER_NAME:
-            kind = troubles.OTHER_NAME
+            kind = servers.OTHER_NAME
         return kind.found(at=self.line, reason=error.verify_message, **self._facts())
 
     def _facts(self) -> dict[str, object]:
@@ -134,7 +134,7 @@ def named(check: Check, host: str) -> Finding:
 
 
 def _no_address(check: Check, host: str, key: str, error: OSError) -> Finding:
-    return troubles.NO_ADDRESS.found(at=check, host=host, key=key, reason=_words(error))
+    return servers.NO_ADDRESS.found(at=check, host=host, key=key, reason=_words(error))
 
 
 def _words(error: OSError) -> str:

@@ -13,9 +13,10 @@ from syncd.adapters import limits, machine, rights
 from syncd.adapters.disk import LocalDisk, PatientDisk
 from syncd.adapters.mounts import leads_far, lies_on_another_machine
 from syncd.config.model import Config, Folder
-from syncd.decide import premises, troubles
+from syncd.decide import premises
 from syncd.decide.dispose import DisposalPolicy
 from syncd.decide.findings import Check, Finding, without
+from syncd.decide.troubles import here
 from syncd.errors import FolderUnavailable
 from syncd.policies import folder_policy
 
@@ -50,11 +51,15 @@ def machine_itself(config: Config) -> Iterator[Finding]:
     watched = [folder for folder in config.folders if folder.watch != "poll"]
     count = sum(map(_directories, watched))
     yield premises.watches(count, limits.watches(), instance=not watched or limits.may_watch())
-    pid = machine.lock_holder(Path(f"{config.state}.lock"))
     upload = config.upload
-    yield premises.descriptors(limits.open_files(pid), files=upload.files, parts=upload.parts)
+    yield premises.descriptors(limits.open_files(_daemon(config)), files=upload.files, parts=upload.parts)
     facts = machine.in_time(lambda: _ledger_facts(config.state), otherwise=None)
     yield from premises.ledger(facts or _silent(config.state))
+
+
+def _daemon(config: Config) -> int | None:
+    """The one that runs, if any: its limits and mounts count."""
+    return machine.lock_holder(Path(f"{config.state}.lock"))
 
 
 def _directories(folder: Folder) -> int:
@@ -116,16 +121,17 @@ def _exposed(ledger: Path) -> tuple[str, int] | None:
 def folders(config: Config, *, only_size: bool) -> Iterator[Finding]:
     """Each watched folder."""
     disk = PatientDisk(LocalDisk(), far=leads_far, patience_s=_PATIENCE_S)
+    pid = _daemon(config)
     for folder in config.folders:
-        yield from _folder(folder, disk, only_size=only_size)
+        yield from _folder(folder, disk, pid, only_size=only_size)
 
 
-def _folder(folder: Folder, disk: PatientDisk, *, only_size: bool) -> Iterator[Finding]:
+def _folder(folder: Folder, disk: PatientDisk, pid: int | None, *, only_size: bool) -> Iterator[Finding]:
     root, policy = os.fsencode(folder.path), folder_policy(folder)
     try:
         identity = disk.root(root)
     except FolderUnavailable as away:
-        yield troubles.FOLDER_AWAY.found(error=away, hint=away.hint or "see dmesg")
+        yield here.FOLDER_AWAY.found(error=away, hint=away.hint or "see dmesg")
         yield from without(premises.OF_A_FOLDER, Check.FOLDER)
         return
     disposal = policy.disposal
@@ -135,36 +141,38 @@ def _folder(folder: Folder, disk: PatientDisk, *, only_size: bool) -> Iterator[F
         mounted=identity.is_mount,
         free_bytes=disk.free_bytes(root),
         may_ask=machine.may_take_leases(root),
-        hindrance=None if disposal.keeps else _hindrance(root, folder),
-        target=_target(disposal),
+        hindrance=None if disposal.keeps else _hindrance(root, folder, pid),
+        target=_target(disposal, pid),
         same_file_system=disposal.move_to is None or _device(disposal.move_to) == identity.dev,
     )
     wish = premises.FolderWish(settle=policy.settle, disposal=disposal, require_mount=policy.require_mount)
     yield from premises.folder(facts, wish, only_size=only_size)
 
 
-def _hindrance(root: bytes, folder: Folder) -> premises.Hindrance | None:
+def _hindrance(root: bytes, folder: Folder, pid: int | None) -> premises.Hindrance | None:
     silent: rights.Removal | None = rights.Removal(root)
-    found = machine.in_time(lambda: rights.hindrance(root, recursive=folder.recursive), otherwise=silent)
+    found = machine.in_time(
+        lambda: rights.hindrance(root, recursive=folder.recursive, pid=pid), otherwise=silent
+    )
     if found is None:
         return None
     where = found.where.decode("utf-8", "backslashreplace")
     return premises.Hindrance(where=where, read_only=found.read_only, sticky=found.sticky)
 
 
-def _target(disposal: DisposalPolicy) -> str | None:
+def _target(disposal: DisposalPolicy, pid: int | None) -> str | None:
     """Why nothing can be moved there; None where all is well."""
     target = disposal.move_to
     if target is None:
         return None
     silent: str | None = "it does not answer"
-    return machine.in_time(lambda: _target_trouble(target), otherwise=silent)
+    return machine.in_time(lambda: _target_trouble(target, pid), otherwise=silent)
 
 
-def _target_trouble(target: bytes) -> str | None:
+def _target_trouble(target: bytes, pid: int | None) -> str | None:
     if not Path(os.fsdecode(target)).is_dir():
         return "there is no such directory"
-    if rights.is_read_only(target):
+    if rights.is_read_only(target, pid):
         return "it is mounted read-only"
     return None if rights.may_change(target) else "permission denied"
 

@@ -11,8 +11,9 @@ from syncd.adapters.line import Place, Proxy
 from syncd.attempt import ALL, NAME, attempt
 from syncd.checkup.network import Way
 from syncd.config.model import Api, Config
-from syncd.decide import doctor, troubles
+from syncd.decide import doctor
 from syncd.decide.findings import Check, Finding, Verdict, skipped, well, without
+from syncd.decide.troubles import servers
 from syncd.errands import Abroad, Papers, abroad
 from syncd.errors import LockedOut, SyncdError
 from syncd.household import client_identity
@@ -65,7 +66,7 @@ class Servers:
         try:
             found = self._papers.own.current()
         except SyncdError as error:
-            yield troubles.NO_CHAIN.found(error=error)
+            yield servers.NO_CHAIN.found(error=error)
             yield from self._without_credentials()
         else:
             yield from self._with(found)
@@ -110,7 +111,7 @@ class Servers:
     def _with(self, found: CredentialSet) -> Iterator[Finding]:
         bucket = self._policy.bucket_for(found)
         if bucket is None:
-            yield troubles.NO_BUCKET.found()
+            yield servers.NO_BUCKET.found()
             yield from self._without_credentials()
             return
         prefix = self._policy.prefix_for(found, self._config.device)
@@ -136,7 +137,7 @@ class Servers:
         try:
             url = there.store.address(there.bucket, f"{there.prefix}{NAME}")
         except SyncdError as error:
-            yield troubles.UNUSABLE_FILE.found(at=Check.STORE_LINE, error=error, hint=error.hint or "")
+            yield servers.UNUSABLE_FILE.found(at=Check.STORE_LINE, error=error, hint=error.hint or "")
             yield from without(ALL, Check.STORE_LINE)
             return
         for finding in self._way_to_store(url):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from syncd.decide import troubles
 from syncd.decide.findings import Check, Finding, well
+from syncd.decide.troubles import servers
 from syncd.decide.words import moment, span
 from syncd.errors import EncryptionIgnored, LockedOut, SyncdError, Transient
 
@@ -40,7 +40,7 @@ class Server:
 def certificate(check: Check, server: Server, issuer: str, left_s: float, ends_at: float) -> Finding:
     """A certificate that was believed: for how long still."""
     if left_s < CERTIFICATE_NOTICE_S:
-        return troubles.ENDS_SOON.found(
+        return servers.ENDS_SOON.found(
             at=check, host=server.host, key=server.key, issuer=issuer, left=span(left_s), end=moment(ends_at)
         )
     return well(
@@ -57,23 +57,23 @@ def api_trouble(error: SyncdError, *, device: str) -> Finding:
     if status is None:
         return _unanswered(error)
     if status == _REFUSED:
-        return troubles.WRONG_TOKEN.found(error=told, device=device)
+        return servers.WRONG_TOKEN.found(error=told, device=device)
     if status == _FORBIDDEN:
-        return troubles.WRONG_DEVICE.found(error=told, device=device)
+        return servers.WRONG_DEVICE.found(error=told, device=device)
     if status == _TOO_MANY:
         wish = error.retry_after if isinstance(error, Transient) else None
-        return troubles.TOO_MANY.found(error=told, wait=span(wish) if wish else "a minute")
+        return servers.TOO_MANY.found(error=told, wait=span(wish) if wish else "a minute")
     if status >= _BROKEN or status in _LATE:
-        return troubles.API_BROKEN.found(error=told)
-    return (troubles.PORTAL if status < _REDIRECTED else troubles.NO_API).found(error=told)
+        return servers.API_BROKEN.found(error=told)
+    return (servers.PORTAL if status < _REDIRECTED else servers.NO_API).found(error=told)
 
 
 def _unanswered(error: SyncdError) -> Finding:
     if isinstance(error, LockedOut) and error.code == "credentials":
-        return troubles.NO_TOKEN.found(error=error, hint=error.hint or "it must hold the device's token")
+        return servers.NO_TOKEN.found(error=error, hint=error.hint or "it must hold the device's token")
     if isinstance(error, LockedOut):
-        return troubles.UNUSABLE_FILE.found(at=Check.API_ANSWER, error=error, hint=error.hint or "")
-    return troubles.API_SILENT.found(error=error)
+        return servers.UNUSABLE_FILE.found(at=Check.API_ANSWER, error=error, hint=error.hint or "")
+    return servers.API_SILENT.found(error=error)
 
 
 def credentials(whose: str, where: str, left_s: float | None, ends_at: float | None) -> Finding:
@@ -81,7 +81,7 @@ def credentials(whose: str, where: str, left_s: float | None, ends_at: float | N
     if left_s is None or ends_at is None:
         return well(Check.CREDENTIALS, f"{whose} for {where}, without end")
     if left_s < SHORT_LIFE_S:
-        return troubles.SHORT_LIFE.found(left=span(left_s))
+        return servers.SHORT_LIFE.found(left=span(left_s))
     return well(Check.CREDENTIALS, f"{whose} for {where}, until {moment(ends_at)} ({span(left_s)})")
 
 
@@ -103,39 +103,39 @@ def store_trouble(check: Check, error: SyncdError, aim: Aim) -> Finding:
     hint = error.hint or "look at what the store says, and at destination.endpoint_url"
     code = error.code if isinstance(error, LockedOut) else None
     if isinstance(error, EncryptionIgnored):
-        return troubles.NO_ENCRYPTION.found(at=check, error=error)
+        return servers.NO_ENCRYPTION.found(at=check, error=error)
     if code == "clock":
-        return troubles.CLOCK_REFUSED.found(error=error)
+        return servers.CLOCK_REFUSED.found(error=error)
     if check is Check.PUT and code in {"region", "bucket", "credentials", "permission"}:
         return _refused_as_a_whole(code, error, hint, aim)
-    kind = troubles.NO_RIGHT if code == "permission" else troubles.NOT_DONE
+    kind = servers.NO_RIGHT if code == "permission" else servers.NOT_DONE
     return kind.found(at=check, error=error, hint=hint)
 
 
 def _refused_as_a_whole(code: str | None, error: SyncdError, hint: str, aim: Aim) -> Finding:
     """The first request tells what is wrong with the destination, not only with itself."""
     if code == "region":
-        return troubles.WRONG_REGION.found(error=error, hint=hint)
+        return servers.WRONG_REGION.found(error=error, hint=hint)
     if code == "bucket":
-        return troubles.WRONG_BUCKET.found(error=error, hint=hint)
+        return servers.WRONG_BUCKET.found(error=error, hint=hint)
     if code == "credentials":
-        return troubles.KEYS_REFUSED.found(error=error)
+        return servers.KEYS_REFUSED.found(error=error)
     return _no_right_to_put(error, hint, aim)
 
 
 def _no_right_to_put(error: SyncdError, hint: str, aim: Aim) -> Finding:
     """A prefix that the API did not give is the likelier cause than a role without its first right."""
     if aim.configured is not None and aim.given and not aim.configured.startswith(aim.given):
-        return troubles.WRONG_PREFIX.found(error=error, given=aim.given)
-    return troubles.NO_RIGHT.found(error=error, hint=hint)
+        return servers.WRONG_PREFIX.found(error=error, given=aim.given)
+    return servers.NO_RIGHT.found(error=error, hint=hint)
 
 
 def stale_rule(bucket: str, after_s: float | None) -> Finding:
     """Whether uploads that are left open end by themselves, `after_s` after they were begun."""
     if after_s is None:
-        return troubles.NO_RULE.found(bucket=bucket)
+        return servers.NO_RULE.found(bucket=bucket)
     if after_s < HASTY_RULE_S:
-        return troubles.HASTY_RULE.found(bucket=bucket, after=span(after_s))
+        return servers.HASTY_RULE.found(bucket=bucket, after=span(after_s))
     return well(
         Check.STALE, f"a lifecycle rule of {bucket} ends uploads that are left open for {span(after_s)}"
     )
@@ -145,5 +145,5 @@ def clock(offset_s: float) -> Finding:
     """How far this clock is ahead of the servers'."""
     way = "ahead of" if offset_s > 0 else "behind"
     if abs(offset_s) > CLOCK_TOLERANCE_S:
-        return troubles.CLOCK_OFF.found(offset=span(abs(offset_s)), way=way)
+        return servers.CLOCK_OFF.found(offset=span(abs(offset_s)), way=way)
     return well(Check.CLOCK, f"{span(abs(offset_s))} {way} the servers', or less")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from syncd.decide import troubles
 from syncd.decide.dispose import DisposalPolicy, certain_by_rule
 from syncd.decide.findings import Check, Finding, skipped, well, without
 from syncd.decide.settle import SettlePolicy
+from syncd.decide.troubles import here
 from syncd.decide.words import size
 
 LEDGER_FULL_BYTES: Final = 2_000_000
@@ -24,7 +24,7 @@ OF_A_FOLDER: Final = (Check.FOLDER_SPACE, Check.WRITERS, Check.DISPOSAL)
 def user(me: str, owner: str | None) -> Finding:
     """Whether rights are judged for the one who needs them. `owner`: of the ledger, None where there is none yet."""
     if owner is not None and owner != me:
-        return troubles.OTHER_USER.found(me=me, owner=owner)
+        return here.OTHER_USER.found(me=me, owner=owner)
     return well(
         Check.USER, f"{me}, as the daemon" if owner else f"{me}; there is no ledger yet to compare with"
     )
@@ -33,9 +33,9 @@ def user(me: str, owner: str | None) -> Finding:
 def watches(directories: int, limit: int | None, *, instance: bool) -> Finding:
     """Whether the kernel grants as many inotify watches as there are directories."""
     if not instance:
-        return troubles.NO_INSTANCE.found()
+        return here.NO_INSTANCE.found()
     if limit is not None and directories > limit:
-        return troubles.FEW_WATCHES.found(directories=directories, limit=limit, wanted=2 * directories)
+        return here.FEW_WATCHES.found(directories=directories, limit=limit, wanted=2 * directories)
     return well(Check.WATCHES, f"{directories} of at most {limit or 'any number of'} directories to watch")
 
 
@@ -43,7 +43,7 @@ def descriptors(limit: int, *, files: int, parts: int) -> Finding:
     """Whether as many files may be open as uploads, connections, ledger, watches and those who look in need."""
     wanted = 32 + 2 * (files + parts)
     if limit < wanted:
-        return troubles.FEW_DESCRIPTORS.found(limit=limit, wanted=wanted)
+        return here.FEW_DESCRIPTORS.found(limit=limit, wanted=wanted)
     return well(Check.DESCRIPTORS, f"{limit} files may be open at once")
 
 
@@ -66,12 +66,12 @@ def ledger(facts: LedgerFacts) -> list[Finding]:
 
 def _ledger_place(facts: LedgerFacts) -> Finding:
     if facts.hindered is not None:
-        return troubles.LEDGER_UNWRITABLE.found(directory=facts.directory, me=facts.me, reason=facts.hindered)
+        return here.LEDGER_UNWRITABLE.found(directory=facts.directory, me=facts.me, reason=facts.hindered)
     if facts.far:
-        return troubles.LEDGER_FAR.found(directory=facts.directory)
+        return here.LEDGER_FAR.found(directory=facts.directory)
     if facts.exposed is not None:
         path, mode = facts.exposed
-        return troubles.LEDGER_EXPOSED.found(path=path, mode=f"{mode:04o}")
+        return here.LEDGER_EXPOSED.found(path=path, mode=f"{mode:04o}")
     return well(Check.LEDGER, f"{facts.directory} can be written by {facts.me}")
 
 
@@ -80,9 +80,9 @@ def _ledger_space(facts: LedgerFacts) -> Finding:
         return skipped([Check.LEDGER_SPACE], "how much is free cannot be told")[0]
     free = size(facts.free_bytes)
     if facts.free_bytes < LEDGER_FULL_BYTES:
-        return troubles.LEDGER_FULL.found(directory=facts.directory, free=free)
+        return here.LEDGER_FULL.found(directory=facts.directory, free=free)
     if facts.free_bytes < LEDGER_TIGHT_BYTES:
-        return troubles.LEDGER_TIGHT.found(directory=facts.directory, free=free)
+        return here.LEDGER_TIGHT.found(directory=facts.directory, free=free)
     return well(Check.LEDGER_SPACE, f"{free} free at {facts.directory}")
 
 
@@ -124,7 +124,7 @@ class FolderWish:
 def folder(facts: FolderFacts, wish: FolderWish, *, only_size: bool) -> list[Finding]:
     """Whether its files can be found, judged to be finished, and put away. `only_size`: no proof but that is to be had."""
     if wish.require_mount and not facts.mounted:
-        return [troubles.FOLDER_UNMOUNTED.found(path=facts.path), *without(OF_A_FOLDER, Check.FOLDER)]
+        return [here.FOLDER_UNMOUNTED.found(path=facts.path), *without(OF_A_FOLDER, Check.FOLDER)]
     return [
         well(Check.FOLDER, f"{facts.path} can be read"),
         _space(facts),
@@ -137,7 +137,7 @@ def _space(facts: FolderFacts) -> Finding:
     if facts.free_bytes is None:
         return skipped([Check.FOLDER_SPACE], f"how much is free at {facts.path} cannot be told")[0]
     if facts.free_bytes < FOLDER_TIGHT_BYTES:
-        return troubles.FOLDER_FULL.found(path=facts.path, free=size(facts.free_bytes))
+        return here.FOLDER_FULL.found(path=facts.path, free=size(facts.free_bytes))
     return well(Check.FOLDER_SPACE, f"{size(facts.free_bytes)} free at {facts.path}")
 
 
@@ -146,9 +146,9 @@ def _writers(facts: FolderFacts, wish: FolderWish) -> Finding:
     if wish.settle.check_writer and facts.may_ask:
         return well(Check.WRITERS, f"the kernel tells who writes in {facts.path}")
     if wish.settle.check_writer and wish.settle.require_answer:
-        return troubles.WRITERS_REQUIRED.found(path=facts.path)
+        return here.WRITERS_REQUIRED.found(path=facts.path)
     if not certain:
-        return troubles.WRITERS_UNKNOWN.found(path=facts.path, word=wish.disposal.word)
+        return here.WRITERS_UNKNOWN.found(path=facts.path, word=wish.disposal.word)
     how = "cannot be told" if wish.settle.check_writer else "are not asked for (not_open: off)"
     return well(Check.WRITERS, f"writers in {facts.path} {how}: what is quiet counts as finished")
 
@@ -161,15 +161,15 @@ def _disposal(facts: FolderFacts, wish: FolderWish, *, only_size: bool) -> Findi
         return _hindered(facts, facts.hindrance, word)
     if facts.target is not None:
         target = (wish.disposal.move_to or b"").decode("utf-8", "backslashreplace")
-        return troubles.TARGET_AWAY.found(path=facts.path, target=target, reason=facts.target, me=facts.me)
+        return here.TARGET_AWAY.found(path=facts.path, target=target, reason=facts.target, me=facts.me)
     if only_size:
-        return troubles.UNPROVEN.found(path=facts.path, word=word)
+        return here.UNPROVEN.found(path=facts.path, word=word)
     far = "" if facts.same_file_system else ", to another file system: they are copied first"
     return well(Check.DISPOSAL, f"files of {facts.path} can be {word}{far}")
 
 
 def _hindered(facts: FolderFacts, hindrance: Hindrance, word: str) -> Finding:
     if hindrance.read_only:
-        return troubles.READ_ONLY.found(path=facts.path, word=word)
-    kind = troubles.STICKY if hindrance.sticky else troubles.NOT_DISPOSABLE
+        return here.READ_ONLY.found(path=facts.path, word=word)
+    kind = here.STICKY if hindrance.sticky else here.NOT_DISPOSABLE
     return kind.found(where=hindrance.where, word=word, me=facts.me)

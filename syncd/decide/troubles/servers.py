@@ -1,48 +1,15 @@
-"""Every trouble that `syncd doctor` knows: the check that finds it, how bad it is, its words and the remedy.
-
-One table, so that the page for operators can be held against it. Refuses to decide which one it is: see `decide.doctor`.
-"""
+"""What may be wrong on the way to the credential API and the store, and with what they answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from syncd.decide.findings import Check, Finding, Verdict
+from syncd.decide.findings import Check
+from syncd.decide.troubles import FAIL, WARN, Trouble
 
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A kind of finding. `text` and `hint` are templates; `also`: other checks that may find it."""
-
-    check: Check
-    verdict: Verdict
-    text: str
-    hint: str
-    also: tuple[Check, ...] = ()
-
-    def found(self, *, at: Check | None = None, **facts: object) -> Finding:
-        """This trouble, with what was seen put into its words. `at`: the check that saw it, if it is not the first."""
-        return Finding(
-            at or self.check, self.verdict, self.text.format(**facts), self.hint.format(**facts) or None
-        )
-
-
-FAIL, WARN = Verdict.FAIL, Verdict.WARN
 _NTP: Final = "timedatectl set-ntp true"
 
-# -- what the operator wrote, and who asks
-
-WRONG_KEY = Trouble(Check.CONFIGURATION, FAIL, "{key} {text}", "{hint}")
-DOUBTFUL_KEY = Trouble(Check.CONFIGURATION, WARN, "{key} {text}", "{hint}")
-OTHER_USER = Trouble(
-    Check.USER,
-    WARN,
-    "this runs as {me}, the ledger is {owner}'s: rights are judged for {me}, not for the daemon",
-    "run it as the daemon's user: sudo -u {owner} syncd doctor -c FILE",
-)
-
-# -- the way to a server
+# -- the way
 
 _LINES: Final = (Check.STORE_LINE,)
 NO_ADDRESS = Trouble(
@@ -277,119 +244,3 @@ HASTY_RULE = Trouble(
     "a lifecycle rule of {bucket} ends open uploads after {after}",
     "raise DaysAfterInitiation of AbortIncompleteMultipartUpload above the time that a machine may be off",
 )
-
-# -- this machine
-
-FEW_WATCHES = Trouble(
-    Check.WATCHES,
-    WARN,
-    "{directories} directories are to be watched, the kernel allows {limit}: the others are found by scans",
-    "raise it (sysctl fs.inotify.max_user_watches={wanted}), or set watch: poll and a shorter rescan",
-)
-NO_INSTANCE = Trouble(
-    Check.WATCHES,
-    WARN,
-    "the kernel has no inotify instance left for this user: files are found by scans",
-    "raise sysctl fs.inotify.max_user_instances, or set watch: poll and a shorter rescan",
-)
-FEW_DESCRIPTORS = Trouble(
-    Check.DESCRIPTORS,
-    WARN,
-    "{limit} files may be open at once, {wanted} may be needed",
-    "set LimitNOFILE=1024 in the unit (systemctl edit syncd), or lower upload.files and upload.parts",
-)
-LEDGER_UNWRITABLE = Trouble(
-    Check.LEDGER,
-    FAIL,
-    "{directory} cannot be written by {me}: {reason}",
-    "give it to the daemon's user (chown, or StateDirectory=syncd in the unit), or set the key `state`",
-)
-LEDGER_FAR = Trouble(
-    Check.LEDGER,
-    WARN,
-    "{directory} lies on a network file system, where a ledger can be damaged",
-    "set `state` to a path on a disk of this machine",
-)
-LEDGER_EXPOSED = Trouble(
-    Check.LEDGER,
-    WARN,
-    "{path} has mode {mode}: others than the daemon's user may look or write there",
-    "chmod go= {path}",
-)
-LEDGER_FULL = Trouble(
-    Check.LEDGER_SPACE,
-    FAIL,
-    "{free} free at {directory}: nothing can be recorded, so nothing is sent",
-    "free some space at {directory}, or set `state` to a path on another disk",
-)
-LEDGER_TIGHT = Trouble(
-    Check.LEDGER_SPACE,
-    WARN,
-    "only {free} free at {directory}",
-    "free some space at {directory}, or set `state` to a path on another disk",
-)
-
-# -- the folders
-
-FOLDER_AWAY = Trouble(
-    Check.FOLDER, FAIL, "{error}", "{hint}; else mend folders[].path, or take the folder out"
-)
-FOLDER_UNMOUNTED = Trouble(
-    Check.FOLDER,
-    FAIL,
-    "nothing is mounted at {path}, which the configuration requires",
-    "mount it, or set require_mount: false",
-)
-FOLDER_FULL = Trouble(
-    Check.FOLDER_SPACE,
-    WARN,
-    "only {free} free at {path}",
-    "free some space at {path}, or set after_upload: delete so that what is proven goes",
-)
-WRITERS_REQUIRED = Trouble(
-    Check.WRITERS,
-    FAIL,
-    "whether a program still writes a file of {path} cannot be told, and not_open: require waits for it for ever",
-    "set AmbientCapabilities=CAP_LEASE in the unit, or complete_when.not_open: auto with a marker",
-)
-WRITERS_UNKNOWN = Trouble(
-    Check.WRITERS,
-    WARN,
-    "whether a program still writes a file of {path} cannot be told: every file is kept, not {word}",
-    "set complete_when.marker, a min_age of 1h or more, or AmbientCapabilities=CAP_LEASE in the unit",
-)
-READ_ONLY = Trouble(
-    Check.DISPOSAL,
-    FAIL,
-    "no file of {path} can be {word}: it is mounted read-only",
-    "mount it for writing (mount -o remount,rw; ReadWritePaths={path} in the unit), or set after_upload: keep",
-)
-NOT_DISPOSABLE = Trouble(
-    Check.DISPOSAL,
-    FAIL,
-    "no file of {where} can be {word}: {me} may not write there",
-    "let {me} write there (setfacl -m u:{me}:rwx {where}), or set after_upload: keep",
-)
-STICKY = Trouble(
-    Check.DISPOSAL,
-    FAIL,
-    "files of others in {where} cannot be {word}: its sticky bit leaves that to their owners",
-    "take the sticky bit off (chmod -t {where}), or set after_upload: keep",
-)
-TARGET_AWAY = Trouble(
-    Check.DISPOSAL,
-    FAIL,
-    "files of {path} are to be moved to {target}: {reason}",
-    "make {target} a directory that {me} may write in, or mend after_upload.move.to",
-)
-UNPROVEN = Trouble(
-    Check.DISPOSAL,
-    WARN,
-    "every file of {path} is kept, not {word}: only the size of what is stored is proven",
-    "set destination.checksum to auto or md5",
-)
-
-
-def all_troubles() -> dict[str, Trouble]:
-    """Every one by its name."""
-    return {name: trouble for name, trouble in globals().items() if isinstance(trouble, Trouble)}

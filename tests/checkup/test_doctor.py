@@ -1,0 +1,39 @@
+"""`syncd doctor` where all is well: every line says so, and one object is all that it leaves."""
+
+from __future__ import annotations
+
+from support.rig import Rig
+
+from syncd.decide.findings import Check
+
+from .conftest import KEY, read
+
+
+def test_where_all_is_well_every_line_says_so_and_one_object_is_all_that_is_left(rig: Rig) -> None:
+    rig.start()
+    told = rig.run("doctor")
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = told.stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {"ok"}
+    checks = [check for check in Check if check is not Check.PROXY]
+    assert [line[6:21].strip() for line in lines] == list(checks)
+    assert "\x1b" not in told.stdout
+    assert list(rig.store.objects()) == [KEY]
+    assert rig.store.uploads() == []
+    assert not [line for line in rig.events if line.get("level") in {"warning", "error"}]
+    assert rig.stop() == 0
+
+
+def test_json_is_one_document_and_nothing_else(rig: Rig) -> None:
+    told = rig.run("doctor", "--json")
+    assert (told.returncode, told.stderr) == (0, "")
+    report = read(0, told.stdout)
+    assert {each["verdict"] for each in report.checks} == {"ok"}
+    assert {tuple(each) for each in report.checks} == {("check", "verdict", "text", "hint")}
+
+
+def test_a_broken_configuration_ends_with_78_and_its_line(rig: Rig) -> None:
+    rig.config.write_text(rig.config.read_text() + "nonsense: 1\n")
+    told = rig.run("doctor", "--json")
+    assert (told.returncode, told.stdout) == (78, "")
+    assert "nonsense" in told.stderr
