@@ -23,7 +23,6 @@ def test_a_clock_that_the_store_refuses_in_spite_of_all(rig: Rig, examine: Exami
     report.skipped("put", "clock")
 
 
-
 def without_right(monkeypatch: pytest.MonkeyPatch, right: str) -> None:
     """The sessions' own policy does not have it: the store judges, no fault is scripted."""
     monkeypatch.setattr(endpoint, "_ACTIONS", tuple(set(endpoint._ACTIONS) - {right}))
