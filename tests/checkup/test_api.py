@@ -12,6 +12,9 @@ from support.pki import self_signed
 from support.rig import Rig
 from support.script import API_KINDS, Script
 
+from syncd.checkup import _impatient
+from syncd.config import load
+
 from .conftest import Examine, amend, in_front_of, port_of, read
 
 
@@ -136,3 +139,19 @@ def test_no_credentials_by_the_chain(rig: Rig, examine: Examine, monkeypatch: py
     report = examine()
     report.found("credentials", "fail", "chain has none", "credentials.chain.profile")
     assert report.of("api answer")["text"] == "credentials.chain is configured, no API"
+
+
+def test_an_api_that_says_nothing_is_waited_for_as_long_as_is_configured(rig: Rig, examine: Examine) -> None:
+    answers(rig, "API black hole")
+    at_api(rig, rig.endpoint.url, timeout="500ms")
+    examine().found("api answer", "fail", "did not answer in 0.5 s", "credentials.api.timeout")
+
+
+def test_nobody_is_waited_for_longer_than_ten_seconds(rig: Rig) -> None:
+    at_api(rig, rig.endpoint.url, timeout="5m")
+    amend(rig, upload={"connect_timeout": "1s", "read_timeout": "10m"})
+    config = _impatient(load(rig.config))
+    assert config.credentials.api is not None
+    assert config.credentials.api.timeout.total_seconds() == 10
+    assert config.upload.connect_timeout.total_seconds() == 1
+    assert config.upload.read_timeout.total_seconds() == 10
