@@ -165,7 +165,8 @@ class _Trial:
             )
         kind = proof_by_head(found, expected).kind
         if kind is ProofKind.SIZE and check is Check.PROOF and self._target.algorithm is not Algorithm.NONE:
-            return servers.ONLY_SIZE.found()
+            other = "auto" if self._target.algorithm is Algorithm.MD5 else "md5"
+            return servers.ONLY_SIZE.found(other=other)
         return well(check, f"what is stored is what was sent, by {kind}")
 
     # -- by multipart upload
@@ -232,7 +233,6 @@ class _Trial:
             return servers.LEFT_OPEN.found(
                 error=error, upload=upload, key=key, bucket=self._aim.bucket, prefix=self._aim.prefix
             )
-        self._open = None
         return well(Check.ABORT, "an upload that is given up is gone")
 
     # -- what the requests are made of

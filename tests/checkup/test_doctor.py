@@ -29,6 +29,7 @@ def test_json_is_one_document_and_nothing_else(rig: Rig) -> None:
     assert (told.returncode, told.stderr) == (0, "")
     report = read(0, told.stdout)
     assert {each["verdict"] for each in report.checks} == {"ok"}
+    assert rig.endpoint.issued == 1  # one set for all of it
     assert {tuple(each) for each in report.checks} == {("check", "verdict", "text", "hint")}
 
 

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from support.rig import Rig
+from support.script import KINDS, Script
 
 from .conftest import Examine, Report, amend, read
 
@@ -34,6 +35,15 @@ def test_a_proof_that_lets_nothing_go(rig: Rig, examine: Examine) -> None:
     amend(rig, destination={"checksum": "none"}, folder={"after_upload": "delete"})
     report = examine()
     report.found("checksum", "warn", "nothing is summed", "destination.checksum: auto")
+    report.found("after_upload", "warn", "only the size", "destination.checksum to auto or md5")
+
+
+def test_a_store_that_shows_no_sum_lets_nothing_go(rig: Rig, examine: Examine) -> None:
+    rig.store.habits.ignores_checksums = True
+    rig.store.faults = Script([KINDS["wrong ETag"](operation="HeadObject")])
+    amend(rig, folder={"after_upload": "delete"})
+    report = examine()
+    report.found("proof", "warn", "no sum of the bytes", "destination.checksum: auto", "after_upload: keep")
     report.found("after_upload", "warn", "only the size", "destination.checksum to auto or md5")
 
 

@@ -224,7 +224,7 @@ ONLY_SIZE = Trouble(
     Check.PROOF,
     WARN,
     "HEAD shows token and size, but no sum of the bytes",
-    "set destination.checksum: md5, which the store proves by its ETag",
+    "set destination.checksum: {other}, and after_upload: keep where that shows no sum either",
 )
 LEFT_OPEN = Trouble(
     Check.ABORT,
