@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+
+import pytest
 from support.rig import Rig
 
 from syncd.decide.findings import Check
@@ -38,3 +43,23 @@ def test_a_broken_configuration_ends_with_78_and_its_line(rig: Rig) -> None:
     told = rig.run("doctor", "--json")
     assert (told.returncode, told.stdout) == (78, "")
     assert "nonsense" in told.stderr
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_on_a_terminal_the_verdict_has_a_colour_and_still_its_word(
+    rig: Rig, environment: dict[str, str], coloured: bool
+) -> None:
+    rig.inbox.rmdir()
+    usual = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+    master, slave = os.openpty()
+    with subprocess.Popen(rig.command("doctor"), stdout=slave, env=usual | environment) as child:
+        os.close(slave)
+        told = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while piece := os.read(master, 1 << 16):
+                told += piece
+    os.close(master)
+    assert child.returncode == 1
+    assert (b"\x1b[31m" in told) is coloured
+    assert b"fail " in told
+    assert b"      hint: create it" in told
