@@ -26,7 +26,7 @@ from syncd.config.model import Config
 from syncd.daemon import Daemon
 from syncd.household import Household, client_identity
 from syncd.model import CredentialSet
-from syncd.ports import Clock
+from syncd.ports import Clock, ServerTime
 from syncd.telemetry.notify import Notifier
 from syncd.watchman import Watchman
 
@@ -119,8 +119,10 @@ def _with_daemon(household: Household, reload: Callable[[Household], None]) -> A
     )
 
 
-def fetch_credentials(config: Config, clock: Clock | None = None) -> CredentialSet:
-    """Ask the credential API, or the chain, once, daemon or not. Raises ConfigError, Transient, LockedOut."""
+def fetch_credentials(
+    config: Config, clock: Clock | None = None, server_time: ServerTime | None = None
+) -> CredentialSet:
+    """Ask the credential API, or the chain, once, daemon or not; `server_time` learns from the answer. Raises ConfigError, Transient, LockedOut."""
     clock = clock or SystemClock()
     api, chain = config.credentials.api, config.credentials.chain
     if api is None:
@@ -134,5 +136,6 @@ def fetch_credentials(config: Config, clock: Clock | None = None) -> CredentialS
         identity=client_identity(api),
         timeout=api.timeout.total_seconds(),
         clock=clock,
+        server_time=server_time,
     )
     return fetched.credentials

@@ -1,59 +1,59 @@
-"""`syncd creds --try`: what the daemon will ask of the destination, tried once with a few bytes, each step told.
+"""What the daemon will ask of the destination, tried once with a few bytes: for `syncd doctor` and `syncd creds --try`.
 
 Writes one object, `{prefix}.syncd/doctor`, first in one piece, then by multipart upload; and begins an upload of the same key
-that it aborts. Whatever fails, no upload is left open as far as the store lets us abort it, and nothing else is written.
+that it aborts. Whatever fails, the rest is tried as far as it makes sense, no upload is left open as far as the store
+lets us abort it, and nothing else is written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
 from syncd.act.body import HeldBody
 from syncd.act.plan import UPLOAD_TOKEN
 from syncd.act.world import DestinationPolicy
-from syncd.decide.verify import Expected, Finding, examine, proof_by_head
+from syncd.decide.doctor import Aim, stale_rule, store_trouble
+from syncd.decide.findings import Check, Finding, Verdict, well, without
+from syncd.decide.troubles import servers
+from syncd.decide.verify import Expected, examine, proof_by_head
+from syncd.decide.verify import Finding as Shown
 from syncd.errands import Abroad
-from syncd.errors import ChecksumIgnored, SyncdError
-from syncd.model import Algorithm, Condition, Part, Target
-
-T = TypeVar("T")
+from syncd.errors import ChecksumIgnored, ObjectExists, SyncdError
+from syncd.model import Algorithm, Condition, Part, ProofKind, RemoteObject, Target
 
 NAME = ".syncd/doctor"
 WORDS = b"syncd was here to see whether it can write: this object may be deleted.\n"
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What was tried and how it went; `error` None: well."""
-
-    what: str
-    note: str = ""
-    error: SyncdError | None = None
+OF_ONE_PUT: Final = (Check.REGION, Check.BUCKET, Check.PREFIX, Check.PUT, Check.CHECKSUM)
+OF_AN_OBJECT: Final = (Check.CONDITION, Check.PROOF)
+OF_AN_UPLOAD: Final = (Check.PART, Check.LIST, Check.COMPLETE, Check.ABORT, Check.STALE)
+ALL: Final = (*OF_ONE_PUT, *OF_AN_OBJECT, Check.CREATE, *OF_AN_UPLOAD)
 
 
-class Broken(Exception):
-    """A step failed; what follows would make no sense."""
-
-    def __init__(self, step: Step) -> None:
-        super().__init__(step.what)
-        self.step = step
-
-
-def attempt(there: Abroad, policy: DestinationPolicy, device: str) -> Iterator[Step]:
-    """The steps as they are done. Ends after the first that fails; never raises SyncdError."""
+def attempt(there: Abroad, policy: DestinationPolicy, device: str) -> Iterator[Finding]:
+    """A finding for each check of `ALL`, as they are made. Never raises SyncdError."""
     trial = _Trial(there, policy, device)
     try:
         yield from trial.one_piece()
-        yield from trial.in_parts()
-        yield from trial.given_up()
-    except Broken as broken:
-        yield broken.step
-    finally:
-        yield from trial.clear_up()
+    except _Broken as broken:
+        blame = broken.finding.check
+        yield broken.finding
+        yield from without((check for check in ALL if check is not blame), blame)
+        return
+    yield trial.tried(Check.CONDITION)
+    yield trial.tried(Check.PROOF)
+    yield from trial.in_parts()
+
+
+class _Broken(Exception):
+    """A check failed."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.text)
+        self.finding = finding
 
 
 class _Trial:
@@ -61,7 +61,15 @@ class _Trial:
         self._there = there
         self._by_name = policy.checksum is not None
         self._open: str | None = None
+        self._part: Part | None = None
+        self._swept_at: float | None = None
         token = secrets.token_hex(16)
+        self._aim = Aim(
+            bucket=there.bucket,
+            prefix=there.prefix,
+            configured=policy.prefix,
+            given=there.credentials.prefix,
+        )
         self._target = Target(
             bucket=there.bucket,
             key=f"{there.prefix}{NAME}",
@@ -75,89 +83,165 @@ class _Trial:
             kms_key_id=policy.kms_key_id,
         )
 
-    def one_piece(self) -> Iterator[Step]:
-        """PutObject and HEAD, with the checksum that the daemon would use."""
+    # -- in one piece
+
+    def one_piece(self) -> Iterator[Finding]:
+        """PutObject with the checksum that the daemon would use. Raises _Broken."""
         try:
-            yield self._put()
+            self._put(Condition())
+            sums = self._honoured()
         except ChecksumIgnored as ignored:
-            if self._by_name:
-                hint = "set destination.checksum to auto, or to one that the store honours"
-                failed = SyncdError(str(ignored), hint=hint)
-                raise Broken(Step(self._title("put"), error=failed)) from ignored
-            yield Step(
-                self._title("put"),
-                f"the store does not honour the {self._target.algorithm}: MD5 is used instead",
-            )
-            self._target = replace(self._target, algorithm=Algorithm.MD5)
-            yield self._put()
-        yield self._head()
-
-    def in_parts(self) -> Iterator[Step]:
-        """Create, one part, ListParts, Complete, HEAD."""
-        yield self._create()
-        body = self._body()
-        part = self._do(
-            "upload part", lambda: self._there.store.upload_part(self._target, self._upload(), 1, body)
-        )
-        kept = Part(number=1, size=body.size, etag=part.etag, checksum=body.checksum or None)
-        yield Step("upload part 1", f"{body.size} bytes")
-        parts = self._do(
-            "list parts", lambda: list(self._there.store.list_parts(self._target, self._upload()))
-        )
-        yield Step("list parts", f"{len(parts)} there")
-        self._do("complete", lambda: self._complete(kept))
-        self._open = None
-        yield Step("complete the upload")
-        yield self._head(multipart=True)
-
-    def given_up(self) -> Iterator[Step]:
-        """Create and Abort: what is given up must not be left behind."""
-        yield self._create()
-        self._do("abort the upload", lambda: self._abort(self._upload()))
-        yield Step("abort the upload")
-
-    def clear_up(self) -> Iterator[Step]:
-        """The upload of a trial that broke off."""
-        if self._open is not None:
-            with contextlib.suppress(Broken):
-                self._do("abort", lambda: self._abort(self._upload()))
-                yield Step("abort the upload that was begun")
-        if self._open is not None:
-            text = f"the upload {self._open} of {self._target.key} may be left open: a lifecycle rule ends it"
-            yield Step("abort the upload that was begun", error=SyncdError(text))
-
-    # -- one request each
-
-    def _title(self, verb: str) -> str:
-        return f"{verb} s3://{self._target.bucket}/{self._target.key}"
-
-    def _do(self, what: str, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except ChecksumIgnored:
-            raise
+            sums = self._ignored(ignored)
+            if sums.verdict is not Verdict.FAIL:
+                self._target = replace(self._target, algorithm=Algorithm.MD5)
+                self._second_put()
         except SyncdError as error:
-            raise Broken(Step(what, error=error)) from error
+            raise _Broken(store_trouble(Check.PUT, error, self._aim)) from error
+        yield well(
+            Check.REGION, f"the store takes what is signed for {self._there.region or 'its default region'}"
+        )
+        yield well(Check.BUCKET, f"{self._target.bucket} is there")
+        yield well(Check.PREFIX, f"{self._aim.prefix or '(the whole bucket)'} may be written")
+        yield well(Check.PUT, f"{len(WORDS)} bytes to s3://{self._target.bucket}/{self._target.key}")
+        if sums.verdict is Verdict.FAIL:
+            raise _Broken(sums)
+        yield sums
 
-    def _put(self) -> Step:
-        body = self._body()
-        title = self._title("put")
-        self._do(title, lambda: self._there.store.put(self._target, body, Condition()))
-        return Step(title, f"{body.size} bytes, {self._target.algorithm}")
+    def _second_put(self) -> None:
+        try:
+            self._put(Condition())
+        except SyncdError as error:
+            raise _Broken(store_trouble(Check.PUT, error, self._aim)) from error
 
-    def _head(self, *, multipart: bool = False) -> Step:
-        title = self._title("head")
-        found = self._do(title, lambda: self._there.store.head(self._target.bucket, self._target.key))
-        expected = self._expected(multipart=multipart)
-        finding = examine(found, expected)
+    def _honoured(self) -> Finding:
+        if self._target.algorithm is Algorithm.NONE:
+            return servers.NO_CHECKSUM.found()
+        return well(Check.CHECKSUM, f"{self._target.algorithm} is honoured")
+
+    def _ignored(self, ignored: ChecksumIgnored) -> Finding:
+        kind = servers.CHECKSUM_REFUSED if self._by_name else servers.CHECKSUM_IGNORED
+        return kind.found(algorithm=self._target.algorithm, error=ignored)
+
+    # -- one check each
+
+    def tried(self, check: Check) -> Finding:
+        """The check's finding, whatever comes of it."""
+        steps = {
+            Check.CONDITION: self._condition,
+            Check.PROOF: self._proof,
+            Check.CREATE: self._create,
+            Check.PART: self._upload_part,
+            Check.LIST: self._list_parts,
+            Check.COMPLETE: self._complete,
+            Check.ABORT: self._abort,
+        }
+        try:
+            return steps[check]()
+        except ChecksumIgnored as ignored:
+            return servers.CHECKSUM_REFUSED.found(at=check, algorithm=self._target.algorithm, error=ignored)
+        except SyncdError as error:
+            return store_trouble(check, error, self._aim)
+
+    def _condition(self) -> Finding:
+        """The very object that is there once more: where the condition is ignored nothing is lost."""
+        try:
+            self._put(Condition(if_none_match=True))
+        except ObjectExists:
+            return well(Check.CONDITION, "a write with If-None-Match does not replace an object")
+        return servers.CONDITION_IGNORED.found()
+
+    def _proof(self) -> Finding:
+        found = self._head()
         if found is None:
-            hint = "allow s3:GetObject on the device's prefix: HEAD needs it"
-            raise Broken(Step(title, error=SyncdError("what was stored is not shown", hint=hint)))
-        if finding is not Finding.OURS:
-            raise Broken(
-                Step(title, error=SyncdError(f"what is shown is not what was stored: {finding.value}"))
+            return servers.NOT_SHOWN.found(bucket=self._aim.bucket, prefix=self._aim.prefix)
+        return self._judged(Check.PROOF, found, multipart=False)
+
+    def _judged(self, check: Check, found: RemoteObject, *, multipart: bool) -> Finding:
+        expected = self._expected(multipart=multipart)
+        shown = examine(found, expected)
+        if shown is not Shown.OURS:
+            return servers.OTHER_OBJECT.found(
+                at=check, bucket=self._aim.bucket, key=self._target.key, what=shown.value
             )
-        return Step(title, f"the object is what was sent, by {proof_by_head(found, expected).kind}")
+        kind = proof_by_head(found, expected).kind
+        if kind is ProofKind.SIZE and check is Check.PROOF and self._target.algorithm is not Algorithm.NONE:
+            other = "auto" if self._target.algorithm is Algorithm.MD5 else "md5"
+            return servers.ONLY_SIZE.found(other=other)
+        return well(check, f"what is stored is what was sent, by {kind}")
+
+    # -- by multipart upload
+
+    def in_parts(self) -> Iterator[Finding]:
+        """Create, one part, ListParts, Complete, HEAD; and Create and Abort, for what is given up must not be left."""
+        created = self.tried(Check.CREATE)
+        yield created
+        if created.verdict is Verdict.FAIL:
+            yield from without(OF_AN_UPLOAD, Check.CREATE)
+            return
+        sent = self.tried(Check.PART)
+        yield sent
+        yield self.tried(Check.LIST)
+        if sent.verdict is Verdict.FAIL:
+            yield from without([Check.COMPLETE], Check.PART)
+        else:
+            yield self.tried(Check.COMPLETE)
+        yield self.tried(Check.ABORT)
+        yield self._rule()
+
+    def _create(self) -> Finding:
+        begun = self._there.store.begin(self._target)
+        self._open, self._swept_at = begun.upload_id, begun.swept_at
+        return well(Check.CREATE, "a multipart upload was begun")
+
+    def _rule(self) -> Finding:
+        now = self._there.server_time.now()
+        return stale_rule(self._aim.bucket, None if self._swept_at is None else self._swept_at - now)
+
+    def _upload_part(self) -> Finding:
+        body = self._body()
+        part = self._there.store.upload_part(self._target, self._upload(), 1, body)
+        self._part = Part(number=1, size=body.size, etag=part.etag, checksum=body.checksum or None)
+        return well(Check.PART, f"{body.size} bytes")
+
+    def _list_parts(self) -> Finding:
+        parts = list(self._there.store.list_parts(self._target, self._upload()))
+        return well(Check.LIST, f"{len(parts)} there")
+
+    def _complete(self) -> Finding:
+        body, parts = self._body(), [] if self._part is None else [self._part]
+        self._there.store.complete(
+            self._target,
+            self._upload(),
+            parts,
+            size=body.size,
+            checksum=self._expected(multipart=True).checksum or "",
+            condition=Condition(),
+        )
+        self._open = None
+        found = self._head()
+        if found is None:  # which the check of the proof has told
+            return well(Check.COMPLETE, "the parts were put together")
+        return self._judged(Check.COMPLETE, found, multipart=True)
+
+    def _abort(self) -> Finding:
+        if self._open is None:
+            self._create()
+        upload, key = self._upload(), self._target.key
+        try:
+            self._there.store.abort(self._target.bucket, key, upload)
+        except SyncdError as error:
+            return servers.LEFT_OPEN.found(
+                error=error, upload=upload, key=key, bucket=self._aim.bucket, prefix=self._aim.prefix
+            )
+        return well(Check.ABORT, "an upload that is given up is gone")
+
+    # -- what the requests are made of
+
+    def _put(self, condition: Condition) -> None:
+        self._there.store.put(self._target, self._body(), condition)
+
+    def _head(self) -> RemoteObject | None:
+        return self._there.store.head(self._target.bucket, self._target.key)
 
     def _expected(self, *, multipart: bool) -> Expected:
         body = self._body()
@@ -168,31 +252,8 @@ class _Trial:
             token=self._target.token, size=body.size, algorithm=self._target.algorithm, checksum=whole
         )
 
-    def _create(self) -> Step:
-        try:
-            self._open = self._do("create a multipart upload", lambda: self._there.store.create(self._target))
-        except ChecksumIgnored as ignored:
-            failed = Step("create a multipart upload", error=SyncdError(str(ignored)))
-            raise Broken(failed) from ignored
-        return Step("create a multipart upload")
-
     def _upload(self) -> str:
         return self._open or ""
-
-    def _complete(self, part: Part) -> None:
-        body = self._body()
-        self._there.store.complete(
-            self._target,
-            self._upload(),
-            [part],
-            size=body.size,
-            checksum=self._expected(multipart=True).checksum or "",
-            condition=Condition(),
-        )
-
-    def _abort(self, upload_id: str) -> None:
-        self._there.store.abort(self._target.bucket, self._target.key, upload_id)
-        self._open = None
 
     def _body(self) -> HeldBody:
         running = self._there.sums.new(self._target.algorithm)

@@ -23,7 +23,7 @@ from syncd.errors import Refused, SyncdError, Vanished
 from syncd.household import open_destination
 from syncd.model import Algorithm, CredentialSet
 from syncd.policies import destination_policy
-from syncd.ports import Clock, ObjectStore, OpenFile, ServerTime, Sums
+from syncd.ports import Clock, OpenFile, ServerTime, Sums, TalkativeStore
 
 FRESH_S = 300.0
 """A set is fetched anew after so long: the shortest session lasts three times that."""
@@ -60,22 +60,39 @@ class OwnCredentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abroad:
-    """The destination as a verb sees it. `prefix`: what this device's keys begin with."""
+    """The destination as a verb sees it. `prefix`: what this device's keys begin with; `region` None: S3's default."""
 
-    store: ObjectStore
+    store: TalkativeStore
     sums: Sums
     credentials: CredentialSet
     bucket: str
     prefix: str
+    region: str | None
     server_time: ServerTime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Papers:
+    """What a verb travels with: credentials that it fetches itself, and what time it is where it goes."""
+
+    clock: Clock
+    server_time: LearntTime
+    own: OwnCredentials
+
+    @classmethod
+    def of(cls, config: Config) -> Papers:
+        """Nothing is fetched yet."""
+        clock = SystemClock()
+        time = LearntTime(clock)
+        own = OwnCredentials(lambda: app.fetch_credentials(config, clock, time), clock)
+        return cls(clock=clock, server_time=time, own=own)
+
+
 @contextmanager
-def abroad(config: Config) -> Iterator[Abroad]:
+def abroad(config: Config, papers: Papers | None = None) -> Iterator[Abroad]:
     """The destination, with credentials that were just fetched. Raises ConfigError, LockedOut, Transient, SyncdError."""
-    clock = SystemClock()
-    server_time = LearntTime(clock)
-    own = OwnCredentials(lambda: app.fetch_credentials(config, clock), clock)
+    papers = papers or Papers.of(config)
+    clock, server_time, own = papers.clock, papers.server_time, papers.own
     found, policy = own.current(), destination_policy(config)
     bucket = policy.bucket_for(found)
     if bucket is None:
@@ -92,6 +109,7 @@ def abroad(config: Config) -> Iterator[Abroad]:
             credentials=found,
             bucket=bucket,
             prefix=policy.prefix_for(found, config.device),
+            region=config.destination.region or found.region,
             server_time=server_time,
         )
 

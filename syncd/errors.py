@@ -10,6 +10,8 @@ from __future__ import annotations
 class SyncdError(Exception):
     """Something went wrong; `hint` says what an operator can do about it (None: nothing, it mends itself)."""
 
+    status: int | None = None  # what an HTTP server answered, where that is what went wrong
+
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint

@@ -198,6 +198,14 @@ class RemoteObject:
     version_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A multipart upload that was just created. `swept_at`: when a lifecycle rule of the bucket ends it, None: none does."""
+
+    upload_id: str
+    swept_at: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What showed that the object has our bytes: the kind, its value, and who said so."""

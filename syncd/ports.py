@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from syncd.model import (
     AbortLater,
     Algorithm,
+    Begun,
     Blind,
     Change,
     Condition,
@@ -317,6 +318,18 @@ class ObjectStore(Protocol):
 
     def uploads_below(self, bucket: str, prefix: str) -> list[OpenUpload] | None:
         """Every open upload whose key begins so; None where we may not list them."""
+        ...
+
+
+class TalkativeStore(ObjectStore, Protocol):
+    """A destination that also tells what the daemon does not need to know; for those who look into trouble."""
+
+    def begin(self, target: Target) -> Begun:
+        """As `create`, with what else the answer says."""
+        ...
+
+    def address(self, bucket: str, key: str) -> str:
+        """The URL that requests about this object go to; nothing is sent. Raises LockedOut, Refused."""
         ...
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from syncd.cli.group import VERBS
 from syncd.config.meaning import DEFAULTS, MEANING
 from syncd.config.schema import json_schema, key_table, keys_of
+from syncd.decide.findings import Check
+from syncd.decide.troubles import Trouble, here, servers
 from syncd.model import State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,3 +96,21 @@ def test_the_page_for_operators_quotes_what_files_are_parked_for() -> None:
             assert piece in source or piece == "syncd ended 5 times in a row while this file was in hand", (
                 piece
             )
+
+
+def row_of(trouble: Trouble) -> str:
+    """As the page begins it: who finds it, how bad it is, its words with `...` for names and numbers."""
+    checks = ", ".join(f"`{check}`" for check in (trouble.check, *trouble.also))
+    words = re.sub(r"\{\w+\}", "...", trouble.text)
+    return f"| {checks} | {trouble.verdict} | {'its own words' if words == '...' else f'`{words}`'} |"
+
+
+def test_the_page_for_trouble_has_a_row_for_each_finding_of_the_doctor_and_no_other() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    rows = re.findall(r"^(\| `[^|]+ \| (?:warn|fail) \| [^|]+ \|) \S[^|]+ \| \S[^|]+ \|$", page, re.MULTILINE)
+    troubles = [
+        each for module in (here, servers) for each in vars(module).values() if isinstance(each, Trouble)
+    ]
+    assert sorted(rows) == sorted(map(row_of, troubles))
+    found = {check for trouble in troubles for check in (trouble.check, *trouble.also)}
+    assert found == set(Check)

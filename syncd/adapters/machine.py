@@ -27,12 +27,12 @@ def real_path(path: bytes) -> bytes:
 
 def real_root(path: bytes) -> bytes:
     """Where a folder's path leads; as it is written where nobody answers."""
-    return _in_time(lambda: os.path.realpath(path), otherwise=path)
+    return in_time(lambda: os.path.realpath(path), otherwise=path)
 
 
 def kind_of(root: bytes, path: bytes) -> str:
     """What lies at a path beneath a root: file, directory, symlink, behind a symlink, other, missing or hidden."""
-    return _in_time(lambda: _kind_of(root, path), otherwise="hidden")
+    return in_time(lambda: _kind_of(root, path), otherwise="hidden")
 
 
 def _kind_of(root: bytes, path: bytes) -> str:
@@ -63,7 +63,7 @@ def may_take_leases(root: bytes) -> bool:
 
     The owner of the root stands for the owner of the files in it.
     """
-    return _has_cap_lease() or _in_time(lambda: _owns(root), otherwise=False)
+    return _has_cap_lease() or in_time(lambda: _owns(root), otherwise=False)
 
 
 def _owns(root: bytes) -> bool:
@@ -94,7 +94,7 @@ def lock_holder(lock: Path) -> int | None:
     return None
 
 
-def _in_time(what: Callable[[], T], *, otherwise: T) -> T:
+def in_time(what: Callable[[], T], *, otherwise: T) -> T:
     """What a thread of its own finds out, or `otherwise` where that takes too long. `what` raises nothing."""
     if not _asking.acquire(blocking=False):
         return otherwise

@@ -13,14 +13,12 @@ import click
 
 from syncd.cli.asking import configured
 from syncd.cli.options import config_option
-from syncd.cli.words import plain
 from syncd.errors import SyncdError
 from syncd.model import CredentialSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from syncd.attempt import Step
     from syncd.config import Config
 
 HIDDEN: Final = "[hidden]"
@@ -49,7 +47,7 @@ def command(config_file: Path, form: str, show_secrets: bool, attempt: bool) -> 
     The daemon is not needed and not disturbed. Secrets are hidden unless you ask for them; the form process always has
     them, and goes to a program, never to a terminal. With --try the one object {prefix}.syncd/doctor is written, in one
     piece and by multipart upload, and an upload of it is aborted: all that the daemon needs to be allowed. Ends with 1
-    at the first step that fails.
+    if a step fails.
     """
     if form == "process" and sys.stdout.isatty():
         raise SyncdError(
@@ -78,26 +76,18 @@ def _show(found: CredentialSet, form: str, *, show_secrets: bool) -> None:
 def _try(config: Config, show: Callable[[CredentialSet], None]) -> int:
     """0 if every step went well."""
     from syncd.attempt import attempt  # noqa: PLC0415 - heavy, and not for --help
+    from syncd.cli.findings import tell  # noqa: PLC0415
+    from syncd.decide.findings import Verdict  # noqa: PLC0415
     from syncd.errands import abroad  # noqa: PLC0415
     from syncd.policies import destination_policy  # noqa: PLC0415
 
     failed = False
     with abroad(config) as there:
         show(there.credentials)
-        for step in attempt(there, destination_policy(config), config.device):
-            failed = failed or step.error is not None
-            _tell(step)
+        for finding in attempt(there, destination_policy(config), config.device):
+            failed = failed or finding.verdict is Verdict.FAIL
+            tell(finding, err=True)
     return 1 if failed else 0
-
-
-def _tell(step: Step) -> None:
-    told = step.note if step.error is None else str(step.error)
-    click.echo(
-        plain(f"{'ok' if step.error is None else 'FAIL':<5} {step.what}{': ' if told else ''}{told}"),
-        err=True,
-    )
-    if step.error is not None and step.error.hint is not None:
-        click.echo(plain(f"hint: {step.error.hint}"), err=True)
 
 
 def _document(found: CredentialSet, *, show: bool) -> dict[str, Any]:

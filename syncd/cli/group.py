@@ -13,6 +13,7 @@ from syncd import __version__
 VERBS: Final = {
     "run": "Watch the folders and upload what is finished.",
     "check": "Say what is wrong with the configuration, and in which line.",
+    "doctor": "Look at everything that the daemon leans on, and say what to do about what is wrong.",
     "status": "Show what the daemon does, what waits, and why.",
     "files": "List the files that syncd knows, and how far each one is.",
     "explain": "Tell where one file stands and what it waits for.",

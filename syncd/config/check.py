@@ -55,6 +55,21 @@ def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
     ]
 
 
+def of_itself(config: Config, surroundings: Surroundings) -> list[Finding]:
+    """The same without what `doctor` sees better: folders and ledger as they lie on the disk. Never raises."""
+    return [
+        *_device(config),
+        *_api(config.credentials.api),
+        *_endpoint(config.destination.endpoint_url),
+        *_ca_file("destination.ca_file", config.destination.ca_file),
+        *_templates(config),
+        *_same_keys(config.folders),
+        *_reused_names(config.folders),
+        *_kept_inside_folders(config, surroundings),
+        *_socket(config.socket),
+    ]
+
+
 def _device(config: Config) -> Iterator[Finding]:
     if config.device.partition(".")[0] == "localhost":
         text = "is localhost: a second machine of that name would write to the same keys"

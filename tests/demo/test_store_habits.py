@@ -81,3 +81,14 @@ def test_conditions_may_not_hinder_a_write(s3: Any, store: Store, refused: Any) 
     assert store.read("k") == b"new"
     completed(s3, IfMatch='"other"')
     assert store.read("k") == b"hello"
+
+
+def test_a_lifecycle_rule_is_announced_where_there_is_one(s3: Any, store: Store) -> None:
+    without = s3.create_multipart_upload(**AT)
+    assert "AbortDate" not in without
+    store.habits.sweeps_after_days = 7
+    began = s3.create_multipart_upload(**AT)
+    assert began["AbortRuleId"] == "sweep-open-uploads"
+    day = 86_400
+    assert 7 * day <= began["AbortDate"].timestamp() - store.uploads()[-1].initiated <= 8 * day
+    assert s3.list_parts(UploadId=began["UploadId"], **AT)["AbortDate"] == began["AbortDate"]

@@ -101,3 +101,14 @@ def test_a_hung_mount_keeps_nobody_from_ending_or_starting(rig: Rig, share: Shar
     rig.drop("small.bin", noise(1000))
     rig.wait(lambda: rig.arrived() == 1, 60, what="what is in the other folder")
     assert rig.stop(60.0) == 0
+
+
+def test_the_doctor_names_a_hung_mount_and_waits_for_it_a_bounded_time(rig: Rig, share: Share) -> None:
+    share.stick()
+    began = time.monotonic()
+    told = rig.run("doctor", timeout=60.0)
+    assert time.monotonic() - began < 30
+    assert told.returncode == 1
+    assert f"fail  folder         {share.path} does not answer" in told.stdout
+    assert "skip  after_upload   needs folder" in told.stdout
+    assert f"ok    folder         {rig.inbox} can be read" in told.stdout

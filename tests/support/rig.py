@@ -284,7 +284,7 @@ log: {{level: info, format: json}}
         ]
         secrets = [TOKEN, *(each.secret_key for each in sessions), *(each.token for each in sessions)]
         told = "".join(self.said)
-        kept = b"".join(path.read_bytes() for path in (self.place / "state").iterdir())
+        kept = b"".join(path.read_bytes() for path in (self.place / "state").glob("*"))
         for secret in secrets:
             assert secret not in told, "a secret was told"
             assert secret.encode() not in kept, "a secret is in the ledger"

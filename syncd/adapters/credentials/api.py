@@ -82,9 +82,13 @@ class CredentialApi:
         token = self._token_file.read()
         asked_at = self._clock.boottime()
         answer = self._ask(token)
-        if answer.status != _OK:
-            raise self._fault(answer, self._now())
-        fetched = self._fetched(answer)
+        try:
+            if answer.status != _OK:
+                raise self._fault(answer, self._now())
+            fetched = self._fetched(answer)
+        except SyncdError as fault:
+            fault.status = answer.status
+            raise
         self._learn(answer, asked_at)
         return fetched
 
@@ -194,8 +198,9 @@ def fetch_once(
     identity: Identity | None = None,
     timeout: float = 30.0,
     clock: Clock,
+    server_time: ServerTime | None = None,
 ) -> Fetched:
-    """Ask the credential API once, for the verb `creds`. Raises ConfigError, Transient, LockedOut."""
+    """Ask the credential API once, for the verbs. Raises ConfigError, Transient, LockedOut."""
     api = CredentialApi(
         url=url,
         device=device,
@@ -204,6 +209,7 @@ def fetch_once(
         identity=identity,
         timeout=timeout,
         clock=clock,
+        server_time=server_time,
     )
     return api.fetch()
 

@@ -93,6 +93,11 @@ def promised(answer: _Answer, asked: Asked, algorithm: Algorithm) -> None:
         )
 
 
+def swept_at(answer: _Answer) -> float | None:
+    """When a lifecycle rule of the bucket ends the upload that was created; None where no rule is named."""
+    return _seconds(answer.get("AbortDate")) or None
+
+
 def stored(answer: _Answer, asked: Asked, algorithm: Algorithm) -> Stored:
     """What a Put or Complete stored."""
     return Stored(

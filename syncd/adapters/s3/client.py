@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.session
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.configprovider import (
     BOTOCORE_DEFAUT_SESSION_VARIABLES,
@@ -137,6 +139,22 @@ class Clients:
             if region not in self._by_region:
                 self._by_region[region] = self._build(region)
             return self._by_region[region]
+
+    def address(self, bucket: str, key: str) -> str:
+        """The URL that a request about this object goes to, as botocore makes it; nothing is sent. Raises LockedOut."""
+        seen: list[str] = []
+
+        def see(params: Mapping[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+            seen.append(params["url"])
+            return AWSResponse(params["url"], 200, HTTPHeaders(), None), {}  # instead of sending anything
+
+        client = _build(self.settings, self.region(), self._credentials)
+        try:
+            client.meta.events.register_first("before-call.s3.HeadObject", see)
+            client.head_object(Bucket=bucket, Key=key)
+        finally:
+            client.close()
+        return seen[0]
 
     def close(self) -> None:
         """Let go of every connection that no request is using; a later call opens new ones."""

@@ -18,8 +18,8 @@ import tenacity
 
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.errors import LockedOut, Transient
-from syncd.model import Condition, CredentialSet, OpenUpload, Part, RemoteObject, Stored, Target
-from syncd.ports import Body, Clock, Credentials, ObjectStore
+from syncd.model import Begun, Condition, CredentialSet, OpenUpload, Part, RemoteObject, Stored, Target
+from syncd.ports import Body, Clock, Credentials, TalkativeStore
 
 log = structlog.get_logger()
 
@@ -33,10 +33,10 @@ _T = TypeVar("_T")
 
 
 class RetryingStore:
-    """The port `ObjectStore` around another one. `stop` is set when the process is to end."""
+    """The port `TalkativeStore` around another one. `stop` is set when the process is to end."""
 
     def __init__(
-        self, store: ObjectStore, *, credentials: Credentials, clock: Clock, stop: threading.Event
+        self, store: TalkativeStore, *, credentials: Credentials, clock: Clock, stop: threading.Event
     ) -> None:
         self._store = store
         self._credentials = credentials
@@ -49,6 +49,10 @@ class RetryingStore:
         if close is not None:
             close()
 
+    def address(self, bucket: str, key: str) -> str:
+        """See the port."""
+        return self._store.address(bucket, key)
+
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """PutObject; see the port."""
         return self._persist("put", target.key, lambda: self._store.put(target, body, condition))
@@ -56,6 +60,10 @@ class RetryingStore:
     def create(self, target: Target) -> str:
         """CreateMultipartUpload; see the port. A lost answer is not asked for again."""
         return self._persist("create", target.key, lambda: self._store.create(target), lost_too=False)
+
+    def begin(self, target: Target) -> Begun:
+        """The same, with what else the answer says."""
+        return self._persist("create", target.key, lambda: self._store.begin(target), lost_too=False)
 
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
         """UploadPart; see the port."""

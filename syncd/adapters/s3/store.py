@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from syncd.adapters.s3 import answers
 from syncd.adapters.s3.body import BodyReader
@@ -21,7 +21,7 @@ from syncd.adapters.s3.client import Clients
 from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, translate
 from syncd.adapters.s3.outages import LostAnswer, cause_in
 from syncd.errors import ChecksumIgnored, Doubtful, EncryptionIgnored, LockedOut, SyncdError, UploadGone
-from syncd.model import Algorithm, Condition, OpenUpload, Part, RemoteObject, Stored, Target
+from syncd.model import Algorithm, Begun, Condition, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Pace
 
 
@@ -36,6 +36,14 @@ class S3Store:
     def close(self) -> None:
         """Let go of every connection."""
         self._clients.close()
+
+    def address(self, bucket: str, key: str) -> str:
+        """The URL that requests about this object go to; nothing is sent."""
+        try:
+            return self._clients.address(bucket, key)
+        except BotoCoreError as error:
+            asked = Asked(operation="head", bucket=bucket, key=key)
+            raise translate(error, asked, secrets=self._clients.secrets()) from error
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """PutObject. Again: refused by the condition, or replaces the object by itself."""
@@ -57,6 +65,10 @@ class S3Store:
 
     def create(self, target: Target) -> str:
         """CreateMultipartUpload: the upload id. Again: a second upload, whose first the caller must abort."""
+        return self.begin(target).upload_id
+
+    def begin(self, target: Target) -> Begun:
+        """The same, with what the answer says about the bucket's rules."""
         asked = _about("create", target)
         given = _object(target)
         if target.algorithm in answers.FIELD:
@@ -77,7 +89,7 @@ class S3Store:
             ):  # as far as that goes; the store's lifecycle is the backstop
                 self.abort(target.bucket, target.key, upload_id)
             raise
-        return upload_id
+        return Begun(upload_id=upload_id, swept_at=answers.swept_at(answer))
 
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
         """UploadPart. Again: replaces the part by itself."""

@@ -22,6 +22,8 @@ class Habits:
     an upload that is not open is called (RGW: NoSuchKey). `hides_missing`: HEAD and GET of a missing key answer 403 also to
     those who may list. `ignores_checksums`: x-amz-checksum-* is neither checked nor echoed nor promised (RGW).
     `ignores_encryption`: x-amz-server-side-encryption is passed over.
+    `sweeps_after_days`: a lifecycle rule ends open uploads after so many days; it is announced by Create and ListParts, and
+    carried out by nobody but `Store.abort`.
     `ignores_md5`: nor are Content-MD5 and the signed SHA-256 of the body checked. `ignores_conditions`: If-Match and If-None-Match do not hinder a write.
     """
 
@@ -32,6 +34,7 @@ class Habits:
     ignores_md5: bool = False
     ignores_conditions: bool = False
     ignores_encryption: bool = False
+    sweeps_after_days: int | None = None
 
     def overlook(self, request: Request, operation: str) -> Request:
         """The request without what this store does not look at; asked after the signature was checked."""

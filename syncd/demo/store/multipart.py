@@ -6,6 +6,7 @@ was created without takes only parts without (AWS adds CRC64NVME by itself there
 
 from __future__ import annotations
 
+import email.utils
 import secrets
 
 from syncd.demo.loopback import Answer
@@ -26,6 +27,8 @@ from syncd.demo.store.sums import ALGORITHMS, TYPES
 
 MAX_PARTS = 10_000
 PAGE = 1_000
+RULE_ID = "sweep-open-uploads"
+_DAY = 86_400
 
 
 def create_upload(call: Call) -> Answer:
@@ -44,6 +47,7 @@ def create_upload(call: Call) -> Answer:
     headers = encryption_headers(upload.description)
     if algorithm is not None and checksum_type is not None:
         headers |= {f"{PREFIX}algorithm": algorithm.upper(), f"{PREFIX}type": checksum_type}
+    headers |= _end_by_rule(call, upload)
     children: list[Node] = [("Bucket", call.bucket.name), ("Key", call.key), ("UploadId", upload.upload_id)]
     return Answer(headers=headers, body=document("InitiateMultipartUploadResult", children))
 
@@ -107,7 +111,7 @@ def list_parts(call: Call) -> Answer:
             ("ChecksumType", upload.checksum_type),
         ]
     children += [("Part", _part_node(upload, part)) for part in shown]
-    return Answer(body=document("ListPartsResult", children))
+    return Answer(headers=_end_by_rule(call, upload), body=document("ListPartsResult", children))
 
 
 def abort_upload(call: Call) -> Answer:
@@ -127,6 +131,18 @@ def open_upload(call: Call) -> Upload:
     if upload is None or upload.key != call.key:
         raise no_such_upload()
     return upload
+
+
+def _end_by_rule(call: Call, upload: Upload) -> dict[str, str]:
+    """When the lifecycle rule ends this upload: at a midnight, as S3 has it; nothing where there is no rule."""
+    days = call.habits.sweeps_after_days
+    if days is None:
+        return {}
+    end = (upload.initiated // _DAY + days + 1) * _DAY
+    return {
+        "x-amz-abort-date": email.utils.formatdate(end, usegmt=True),
+        "x-amz-abort-rule-id": RULE_ID,
+    }
 
 
 def no_such_upload() -> S3Error:

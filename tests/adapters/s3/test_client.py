@@ -226,3 +226,24 @@ def test_no_secret_is_in_a_message_a_repr_or_a_hint(
         put(store)
     told = f"{caught.value!r} {caught.value} {caught.value.hint} {credentials.sets[0]!r} {store!r}"
     assert "canary" not in told
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({"endpoint_url": "http://127.0.0.1:9"}, "http://127.0.0.1:9/captures/cam/a%20b"),
+        (
+            {"endpoint_url": "https://s3.lab:444", "addressing_style": "virtual"},
+            "https://captures.s3.lab:444/cam/a%20b",
+        ),
+        (
+            {"endpoint_url": None, "region": "eu-west-3"},
+            "https://captures.s3.eu-west-3.amazonaws.com/cam/a%20b",
+        ),
+    ],
+)
+def test_the_address_of_an_object_is_told_without_a_request(
+    server: ScriptedServer, make_store: Callable[..., S3Store], settings: dict[str, Any], address: str
+) -> None:
+    assert make_store(**settings).address("captures", "cam/a b") == address
+    assert server.seen == []

@@ -1,0 +1,108 @@
+"""What this process may do in directories, asked of the kernel without doing it: no file is touched or made.
+
+Refuses to guess for another user: the answers are those of the effective ids, and whoever asks says who that is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST = 20_000
+"""Of so many directories at most; counting more would cost more than it tells."""
+
+_CAP_FOWNER = 3  # linux/capability.h
+_FILES_AT_MOST = 1_000
+_CHANGE = os.W_OK | os.X_OK
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What hinders files from being taken out of a tree; `where` is the first directory that does."""
+
+    where: bytes
+    read_only: bool = False
+    sticky: bool = False
+
+
+def directories(root: bytes, *, recursive: bool, most: int = MOST) -> Iterator[bytes]:
+    """The root and what lies below it, symlinks not followed; unreadable ones are passed over. Never raises OSError."""
+    ahead, seen = [root], 0
+    while ahead and seen < most:
+        path = ahead.pop()
+        seen += 1
+        yield path
+        if not recursive:
+            return
+        try:
+            with os.scandir(path) as entries:
+                ahead += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+
+
+def hindrance(root: bytes, *, recursive: bool, pid: int | None = None) -> Removal | None:
+    """The first directory out of which we may not take files; None if there is none. `pid`: whose mounts count too."""
+    if is_read_only(root, pid):
+        return Removal(root, read_only=True)
+    return next(filter(None, map(_hindrance, directories(root, recursive=recursive))), None)
+
+
+def _hindrance(directory: bytes) -> Removal | None:
+    if not may_change(directory):
+        return Removal(directory, read_only=is_read_only(directory))
+    return Removal(directory, sticky=True) if _keeps_others_files(directory) else None
+
+
+def may_change(directory: bytes) -> bool:
+    """Whether we may make and remove names in it."""
+    return os.access(directory, _CHANGE, effective_ids=True)
+
+
+def is_read_only(path: bytes, pid: int | None = None) -> bool:
+    """Whether it is mounted so, for us or for that process, whose mounts may be others; False where it cannot be told."""
+    places = [path] if pid is None else [path, b"/proc/%d/root%s" % (pid, path)]
+    return any(map(_mounted_read_only, places))
+
+
+def _mounted_read_only(path: bytes) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _keeps_others_files(directory: bytes) -> bool:
+    """Sticky, not ours, and with a file in it that is not ours either."""
+    try:
+        status = Path(os.fsdecode(directory)).stat()
+        ours = status.st_uid == os.geteuid() or _has_cap_fowner()
+        if ours or not status.st_mode & stat.S_ISVTX:
+            return False
+        with os.scandir(directory) as entries:
+            files = (entry for entry, _ in zip(entries, range(_FILES_AT_MOST), strict=False))
+            return any(
+                entry.stat(follow_symlinks=False).st_uid != os.geteuid()
+                for entry in files
+                if entry.is_file(follow_symlinks=False)
+            )
+    except OSError:
+        return False
+
+
+def _has_cap_fowner() -> bool:
+    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_FOWNER & 1)
+    return False
+
+
+def device(path: bytes) -> int | None:
+    """Which file system a path lies on; None where it cannot be told."""
+    try:
+        return Path(os.fsdecode(path)).stat().st_dev
+    except OSError:
+        return None
