@@ -2,7 +2,7 @@
 # PY may name another Python, 3.11 or newer.
 PY ?= python3
 
-.PHONY: demo test check torture format clean
+.PHONY: demo test check torture gateway format clean
 
 demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
 	.venv/bin/syncd demo $(ARGS)
@@ -17,6 +17,9 @@ check: .venv/.developing  ## style, types, tests
 
 torture: .venv/.developing  ## the long proof: ARGS=--ci for CI's smaller set, ARGS="--seed N" for the same run again
 	.venv/bin/python tests/torture/run.py $(ARGS)
+
+gateway: .venv/.developing  ## against a real object gateway: see .ci/run for the packages it needs
+	.venv/bin/pytest -m gateway -n 2 --dist worksteal $(ARGS) tests/gateway
 
 format: .venv/.developing
 	.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
