@@ -2,7 +2,7 @@
 # PY may name another Python, 3.11 or newer.
 PY ?= python3
 
-.PHONY: demo test check torture booted deb format clean
+.PHONY: demo test check torture gateway booted deb format clean
 
 demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
 	.venv/bin/syncd demo $(ARGS)
@@ -23,6 +23,9 @@ deb:  ## a Debian package for this machine's Debian, in dist/
 
 booted: .venv/.developing deb  ## that package on a real systemd, which is thrown away afterwards; as root
 	tests/systemd/with-systemd -- env SYNCD_DEB=$$(ls $(CURDIR)/dist/syncd_*.deb) $(CURDIR)/.venv/bin/pytest -n0 -m booted tests/systemd/booted
+
+gateway: .venv/.developing  ## against a real object gateway: see .ci/run for the packages it needs
+	.venv/bin/pytest -m gateway -n 2 --dist worksteal $(ARGS) tests/gateway
 
 format: .venv/.developing
 	.venv/bin/ruff check --fix . ; .venv/bin/ruff format .

@@ -217,7 +217,7 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 OF_THEIR_OWN = {
-    *("support", "clock", "contract", "crash", "e2e", "faults", "torture", "schedules", "clock"),
+    *("support", "clock", "contract", "crash", "e2e", "faults", "gateway", "torture", "schedules", "clock"),
     *("systemd", "browser", "bench"),
 }
 

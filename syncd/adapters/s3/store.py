@@ -20,7 +20,15 @@ from syncd.adapters.s3.body import BodyReader
 from syncd.adapters.s3.client import Clients
 from syncd.adapters.s3.faults import Asked, NotShown, Unsupported, read_answer, translate
 from syncd.adapters.s3.outages import LostAnswer, cause_in
-from syncd.errors import ChecksumIgnored, Doubtful, EncryptionIgnored, LockedOut, SyncdError, UploadGone
+from syncd.errors import (
+    ChecksumIgnored,
+    Doubtful,
+    EncryptionIgnored,
+    LockedOut,
+    ObjectExists,
+    SyncdError,
+    UploadGone,
+)
 from syncd.model import Algorithm, Begun, Condition, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Pace
 
@@ -47,6 +55,16 @@ class S3Store:
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """PutObject. Again: refused by the condition, or replaces the object by itself."""
+        try:
+            return self._put(target, body, condition)
+        except ObjectExists:
+            if condition.if_match is None:
+                raise
+            # Ceph, and what is built on it, compares the bare ETag with what we send, quotes and all. Whoever compares
+            # as HTTP says refuses once more.
+            return self._put(target, body, Condition(if_match=condition.if_match.strip('"')))
+
+    def _put(self, target: Target, body: Body, condition: Condition) -> Stored:
         asked = _about("put", target)
         reader = self._reader(body)
         given = {

@@ -13,6 +13,7 @@ from syncd.adapters.s3.store import S3Store
 from syncd.errors import (
     Changed,
     LockedOut,
+    ObjectExists,
     Refused,
     SyncdError,
 )
@@ -130,6 +131,28 @@ def test_a_composite_complete_carries_the_parts_sums_and_the_type_only(
     assert "x-amz-checksum-sha256" not in sent.headers
     assert sent.headers["x-amz-checksum-type"] == "COMPOSITE"
     assert sent.headers["if-match"] == '"old"'
+
+
+def test_a_put_whose_condition_failed_is_asked_for_once_more_with_the_bare_etag(
+    server: ScriptedServer, store: S3Store
+) -> None:
+    """Ceph compares it with the quotes."""
+    server.script(error(412, "PreconditionFailed"), Reply(200, headers={"ETag": '"e"'}))
+    body = BytesBody(b"data", Algorithm.NONE)
+    assert store.put(target(Algorithm.NONE), body, Condition(if_match='"old"')).etag == '"e"'
+    assert [sent.headers["if-match"] for sent in server.seen] == ['"old"', "old"]
+    assert [sent.body for sent in server.seen] == [b"data", b"data"]
+
+
+def test_no_condition_is_ever_left_out(server: ScriptedServer, store: S3Store) -> None:
+    server.script(error(412, "PreconditionFailed"))
+    body = BytesBody(b"data", Algorithm.NONE)
+    for condition, sent in ((Condition(if_match='"old"'), 2), (Condition(if_none_match=True), 1)):
+        server.seen.clear()
+        with pytest.raises(ObjectExists):
+            store.put(target(Algorithm.NONE), body, condition)
+        assert len(server.seen) == sent
+        assert all("if-match" in each.headers or each.headers["if-none-match"] == "*" for each in server.seen)
 
 
 def test_a_body_is_read_in_mebibytes_and_arrives_whole(server: ScriptedServer, store: S3Store) -> None:
