@@ -10,7 +10,7 @@ from support.proxy import running
 from support.rig import Rig
 from support.script import KINDS, Rule, Script
 
-from syncd.demo import endpoint
+from syncd.credential_api import issue
 from syncd.demo.store.faults import Fault
 
 from .conftest import Examine, amend, in_front_of
@@ -25,7 +25,7 @@ def test_a_clock_that_the_store_refuses_in_spite_of_all(rig: Rig, examine: Exami
 
 def without_right(monkeypatch: pytest.MonkeyPatch, right: str) -> None:
     """The sessions' own policy does not have it: the store judges, no fault is scripted."""
-    monkeypatch.setattr(endpoint, "_ACTIONS", tuple(set(endpoint._ACTIONS) - {right}))
+    monkeypatch.setattr(issue, "UPLOAD_ACTIONS", tuple(set(issue.UPLOAD_ACTIONS) - {right}))
 
 
 def test_no_right_to_abort(rig: Rig, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
