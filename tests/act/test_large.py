@@ -16,6 +16,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+@pytest.mark.torture
 def test_a_resumed_upload_of_2500_parts_sends_none_again_that_was_acknowledged(tmp_path: Path) -> None:
     root = tmp_path / "inbox"
     root.mkdir()

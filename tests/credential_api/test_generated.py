@@ -108,11 +108,12 @@ def judge(serving: Serving, request: bytes) -> int:
     return status
 
 
-def test_two_thousand_requests_of_any_kind_are_answered_and_tell_no_secret(serving: Serving) -> None:
+@pytest.mark.parametrize("number", [400, pytest.param(2000, marks=pytest.mark.torture)])
+def test_requests_of_any_kind_are_answered_and_tell_no_secret(serving: Serving, number: int) -> None:
     seen: dict[int, int] = {}
 
     @settings(
-        max_examples=2000,
+        max_examples=number,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
@@ -123,7 +124,7 @@ def test_two_thousand_requests_of_any_kind_are_answered_and_tell_no_secret(servi
         seen[status] = seen.get(status, 0) + 1
 
     ask()
-    assert sum(seen.values()) >= 1900, seen
+    assert sum(seen.values()) >= 0.95 * number, seen
     assert {200, 400, 401, 404, 405} <= seen.keys(), seen
     assert serving.stop() == 0
     log = serving.log

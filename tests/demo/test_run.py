@@ -82,6 +82,7 @@ def test_once_shows_a_recording_that_arrived_and_leaves_nothing_behind(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.torture
 def test_it_stays_answers_and_takes_files_of_yours_until_ctrl_c_and_can_be_gone_on_with(
     tmp_path: Path,
 ) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.rig import Rig, noise
 
 
+@pytest.mark.torture
 def test_sessions_much_shorter_than_the_upload_are_renewed_with_about_one_call_each(tmp_path: Path) -> None:
     with Rig(tmp_path, session_seconds=8) as rig:
         rig.pace.seconds = 1.2  # the store judges a request this late; the keeper renews 2.6 s before the end

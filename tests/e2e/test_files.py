@@ -42,6 +42,7 @@ def test_hints_bring_a_file_up_long_before_the_next_scan(tmp_path: Path) -> None
         rig.wait(lambda: rig.arrived() == 1, seconds=20.0, what="the object")
 
 
+@pytest.mark.torture
 def test_trees_moved_in_and_directories_in_storms_arrive_long_before_the_next_scan(tmp_path: Path) -> None:
     with Rig(tmp_path / "rig", rescan="1h", watch="inotify") as rig:
         rig.start()

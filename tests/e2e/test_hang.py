@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.rig import Rig, noise
 
 # The program itself, with a disk that keeps every read, and with less patience than is usual.
@@ -22,6 +23,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.torture
 def test_when_all_work_hangs_the_process_ends_with_the_reason_and_goes_on_when_started_again(
     tmp_path: Path,
 ) -> None:
