@@ -270,6 +270,11 @@ class Happening:
     folder: bytes
     path: bytes
 
+    @property
+    def whole_path(self) -> bytes:
+        """The file's place on the machine."""
+        return self.folder + b"/" + self.path
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happenings:
