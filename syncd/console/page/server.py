@@ -61,17 +61,24 @@ class PageServer:
         """Listen, or say why not."""
         self._try_at = self._clock.monotonic() + AGAIN_S
         try:
-            listener = _listen(self._host, self._port)
-        except OSError as error:
-            away = f"the status page cannot listen at {self._host}:{self._port}: {error.strerror or error}"
+            self._running = self._begin()
+        except (OSError, RuntimeError) as error:  # the port, or the system gives us no more threads
+            away = f"the status page cannot listen at {self._host}:{self._port}: {_words(error)}"
             if away != self._away:
                 log.error("page_away", error=away, hint="another program may have the port")  # noqa: TRY400 - no trace of ours is wanted
             self._away = away
             return
-        port = listener.getsockname()[1]
-        self._running = _Running(listener, application(self._snapshots, names_of(self._host, port)))
         self._away = None
-        log.info("page_listens", url=f"http://{self._host}:{port}/")
+        log.info("page_listens", url=f"http://{self._host}:{self._running.port}/")
+
+    def _begin(self) -> _Running:
+        listener = _listen(self._host, self._port)
+        try:
+            port = listener.getsockname()[1]
+            return _Running(listener, application(self._snapshots, names_of(self._host, port)))
+        except BaseException:
+            listener.close()
+            raise
 
     def port(self) -> int | None:
         """Where it listens; None while it does not."""
@@ -93,6 +100,10 @@ class PageServer:
         running, self._running = self._running, None
         if running is not None:
             running.stop()
+
+
+def _words(error: OSError | RuntimeError) -> str:
+    return str((error.strerror if isinstance(error, OSError) else None) or error)
 
 
 def _listen(host: str, port: int) -> socket.socket:
