@@ -28,6 +28,7 @@ SILENCE_S = 60
 _LOOP_S = 5.0
 _END_S = 5.0
 _QUEUE = 128
+_LEFT_OPEN: list[Any] = []
 
 
 class PageServer:
@@ -140,6 +141,8 @@ class _Running:
             clear_untrusted_proxy_headers=True,
         )
         self._stopping = threading.Event()
+        self._ending = threading.Lock()
+        self._ended = False
         self._thread = threading.Thread(target=self._live, name="page", daemon=True)
         self._thread.start()
 
@@ -149,9 +152,10 @@ class _Running:
     def stop(self) -> None:
         """End the thread, the workers and every connection."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._server.pull_trigger()
-            self._thread.join(_END_S)
+        with self._ending:  # a closed pipe's number may be another file's by now: never write to that
+            if not self._ended:
+                self._server.pull_trigger()
+        self._thread.join(2 * _END_S)
 
     def _live(self) -> None:
         try:
@@ -161,4 +165,14 @@ class _Running:
             log.exception("page_failed")
         finally:
             self._server.task_dispatcher.shutdown(timeout=_END_S)
-            wasyncore.close_all(self._sockets, ignore_all=True)
+            with self._ending:
+                self._ended = True
+                self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close all; but not the pipe that a worker which hangs would still write to, by its number."""
+        if self._server.task_dispatcher.threads:
+            log.warning("page_worker_hangs")
+            _LEFT_OPEN.append(self._sockets.pop(self._server.trigger.socket.fileno()))
+            wasyncore.dispatcher.close(self._server)
+        wasyncore.close_all(self._sockets, ignore_all=True)

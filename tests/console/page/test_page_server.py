@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +17,7 @@ from support.clock import FakeClock
 from support.moments import MadeUp, readings
 from support.visitor import Visitor
 
+from syncd.console.facts import Readings
 from syncd.console.page import server as page_server
 from syncd.console.page.server import AGAIN_S, PageServer
 from syncd.console.page.snapshot import Snapshots
@@ -124,9 +127,9 @@ def test_the_same_search_is_made_once_a_second_and_two_searches_are_two(
 
 def test_gathering_that_is_dear_is_done_more_rarely(clock: FakeClock) -> None:
     class Slow(MadeUp):
-        def readings(self) -> page_server.PageView:  # type: ignore[override]  # only its time matters
+        def readings(self) -> Readings:
             clock.advance(3.0)
-            return super().readings()  # type: ignore[return-value]
+            return super().readings()
 
     view = Slow()
     snapshots = Snapshots(view, clock)
@@ -147,3 +150,42 @@ def test_a_client_that_says_nothing_or_rubbish_is_in_nobodys_way(visitor: Visito
     assert time.monotonic() - began < 10
     for each in silent:
         each.close()
+
+
+def test_a_worker_that_hangs_holds_nothing_up_and_harms_nobodys_file(
+    view: MadeUp, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """When it comes back it tells its server by the number of a pipe: that must not be another file's by then."""
+    monkeypatch.setattr(page_server, "_END_S", 0.2)
+    asked, go_on = threading.Event(), threading.Event()
+    gather = view.readings
+
+    def hang() -> Readings:
+        asked.set()
+        go_on.wait(20)
+        return gather()
+
+    view.readings = hang  # type: ignore[method-assign]
+    server = PageServer("127.0.0.1", 0, view, clock)
+    server.start()
+    port = server.port()
+    assert port is not None
+    visitor = threading.Thread(target=_ask_in_vain, args=(port,))
+    visitor.start()
+    assert asked.wait(10)
+    workers = [each for each in threading.enumerate() if each.name.startswith("waitress")]
+    server.stop()
+    with ExitStack() as files:
+        opened = [files.enter_context((tmp_path / str(number)).open("wb")) for number in range(40)]
+        go_on.set()
+        for worker in workers:
+            worker.join(10)
+        visitor.join(10)
+        assert {file.name: (tmp_path / file.name).stat().st_size for file in opened} == dict.fromkeys(
+            [file.name for file in opened], 0
+        )
+
+
+def _ask_in_vain(port: int) -> None:
+    with suppress(OSError, http.client.HTTPException):
+        Visitor(port).get()
