@@ -249,10 +249,9 @@ class Household:
         if config.console.listen is None:
             return None
         # Flask, waitress and prometheus-client: only for those who want a page.
-        from syncd.console.page.server import PageServer  # noqa: PLC0415 - see above
+        from syncd.console.page.server import page_at  # noqa: PLC0415 - see above
 
-        host, _, port = config.console.listen.rpartition(":")
-        return PageServer(host, int(port), self._page_view(), self.clock)
+        return page_at(config.console.listen, self._page_view(), self.clock)
 
     def _page_view(self) -> Inside:
         """It reads by a connection of its own: no look at a long history keeps the ledger from those who write."""

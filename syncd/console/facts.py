@@ -124,7 +124,7 @@ class Readings:
     last_hour: tuple[int, ...]
     bodies: Mapping[str, int]
     retries: Mapping[str, int]
-    ledger_bytes: int
+    ledger_bytes: int | None
     work_since: float | None
     moved_s: float
     round_s: float

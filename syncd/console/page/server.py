@@ -31,6 +31,12 @@ _QUEUE = 128
 _LEFT_OPEN: list[Any] = []
 
 
+def page_at(address: str, view: PageView, clock: Clock) -> PageServer:
+    """The page at HOST:PORT, as the configuration has it; not started yet."""
+    host, _, port = address.rpartition(":")
+    return PageServer(host, int(port), view, clock)
+
+
 class PageServer:
     """One page. `mend` and `stop` belong to one thread; `away` may be asked from any."""
 
