@@ -28,7 +28,6 @@ SILENCE_S = 60
 _LOOP_S = 5.0
 _END_S = 5.0
 _QUEUE = 128
-_LEFT_OPEN: list[Any] = []
 
 
 def page_at(address: str, view: PageView, clock: Clock) -> PageServer:
@@ -173,12 +172,4 @@ class _Running:
             self._server.task_dispatcher.shutdown(timeout=_END_S)
             with self._ending:
                 self._ended = True
-                self._hang_up()
-
-    def _hang_up(self) -> None:
-        """Close all; but not the pipe that a worker which hangs would still write to, by its number."""
-        if self._server.task_dispatcher.threads:
-            log.warning("page_worker_hangs")
-            _LEFT_OPEN.append(self._sockets.pop(self._server.trigger.socket.fileno()))
-            wasyncore.dispatcher.close(self._server)
-        wasyncore.close_all(self._sockets, ignore_all=True)
+                wasyncore.close_all(self._sockets, ignore_all=True)

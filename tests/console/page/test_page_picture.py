@@ -74,7 +74,7 @@ def page(made: Readings, *lines: Happening, leaf: Leaf | None = None) -> str:
 
 def full_of(name: str) -> str:
     """The page with this text wherever text of others can stand."""
-    raw = name.encode("utf-8", "surrogateescape")
+    raw = name.encode("utf-8", "surrogatepass")
     made = readings(
         device=name,
         counts=counts(parked=1, uploading=1),
@@ -262,21 +262,29 @@ def links(text: str) -> dict[str, str]:
     }
 
 
+def clips(text: str) -> list[str]:
+    return re.findall(r"clip-\d{4}", text)
+
+
 def test_one_leafs_through_all_of_history_and_back(visitor: Visitor, view: MadeUp) -> None:
     view.tell(*(b"clip-%04d" % number for number in range(250)))
     seen: list[str] = []
     addresses, address = list[str](), "/"
     while True:
         text = visitor.get(address).text
-        seen += re.findall(r"clip-\d{4}", text)
+        seen += clips(text)
         addresses.append(address)
         if "next" not in links(text):
             break
         address = "/" + links(text)["next"].partition("#")[0]
     assert seen == [f"clip-{number:04d}" for number in range(249, -1, -1)]
     back = "/" + links(visitor.get(addresses[-1]).text)["prev"].partition("#")[0]
-    middle = re.findall(r"clip-\d{4}", visitor.get(back).text)
-    assert middle == re.findall(r"clip-\d{4}", visitor.get(addresses[1]).text)
+    middle = visitor.get(back).text
+    assert clips(middle) == seen[100:200] == clips(visitor.get(addresses[1]).text)
+    assert clips(visitor.get("/" + links(middle)["next"].partition("#")[0]).text) == seen[200:]
+    newest = visitor.get("/" + links(middle)["prev"].partition("#")[0]).text
+    assert clips(newest) == seen[:100]
+    assert "prev" not in links(newest)
 
 
 def test_a_search_keeps_its_word_while_one_leafs(visitor: Visitor, view: MadeUp) -> None:
