@@ -12,6 +12,8 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 def plain(text: str) -> str:
     """The text with everything escaped that is no printable character."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 

@@ -22,7 +22,7 @@ from syncd.ports import Clock
 log = structlog.get_logger()
 
 AGAIN_S = 5.0
-THREADS = 4
+THREADS = 2
 CONNECTIONS = 256
 SILENCE_S = 60
 _LOOP_S = 5.0
