@@ -105,6 +105,7 @@ class Clerk:
         self._prune_at = world.clock.monotonic() + PRUNE_PAUSE_S
         self._janitor_busy = False
         self.looks = Looks()
+        self.came_round_at = world.clock.monotonic()
         self._watcher = watcher
         self._tend_at = 0.0
         self._changes: list[Plant] = []
@@ -204,6 +205,7 @@ class Clerk:
     def tick(self) -> float:
         """Do what is due; the seconds until there is something to do again. Raises what stopped a worker."""
         self._raise_failure()
+        self.came_round_at = self._world.clock.monotonic()
         try:
             pause = self._round()
         except LedgerFull as full:

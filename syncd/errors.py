@@ -6,6 +6,8 @@ Adapters translate what the world raises into these at their border; nothing abo
 
 from __future__ import annotations
 
+import re
+
 
 class SyncdError(Exception):
     """Something went wrong; `hint` says what an operator can do about it (None: nothing, it mends itself)."""
@@ -155,3 +157,18 @@ class LedgerForeign(LedgerFailure):
     """The file is no ledger that this syncd can use: another program's, or a newer syncd's. A person must decide."""
 
     exit_code = 78
+
+
+def kind_of(failure: BaseException) -> str:
+    """One word for counting: a code of LockedOut, `network`, `store` (it asked to wait, or failed), `refused`, or what is stale."""
+    match failure:
+        case LockedOut():
+            return failure.code
+        case Transient() if failure.unreachable:
+            return "network"
+        case Transient():
+            return "store"
+        case Stale() | Refused():
+            return re.sub(r"(?<!^)(?=[A-Z])", "_", type(failure).__name__).lower()
+        case _:
+            return "other"

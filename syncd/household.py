@@ -11,7 +11,7 @@ import random
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from syncd import __version__
 from syncd.act.board import Board
 from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
+from syncd.act.meter import Meter
 from syncd.act.pulse import HeardStore, Pulse
 from syncd.act.world import World
 from syncd.adapters import machine
@@ -28,7 +29,7 @@ from syncd.adapters.credentials.identity import Identity
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_chain_keeper, open_keeper
 from syncd.adapters.disk import LocalDisk, PatientDisk
 from syncd.adapters.hands import HandsFile
-from syncd.adapters.ledger import SqliteLedger
+from syncd.adapters.ledger import SqliteLedger, open_readonly
 from syncd.adapters.mounts import is_remote, leads_far
 from syncd.adapters.pools import BodyThreads, FileThreads, times_run
 from syncd.adapters.rate import SharedRate
@@ -53,6 +54,7 @@ from syncd.ports import Clock, Credentials, Pace, ServerTime, Watcher
 if TYPE_CHECKING:  # botocore comes in only when the destination is opened
     from syncd.adapters.s3.retrying import RetryingStore
     from syncd.adapters.s3.sums import AwsSums
+    from syncd.console.page.server import PageServer
 
 log = structlog.get_logger()
 
@@ -79,7 +81,8 @@ class Household:
         self.hands = HandsFile(Path(f"{config.state}.inhand"), clock)
         self.bodies = BodyThreads(config.upload.parts, clock, body_buffer(config))
         self.files = FileThreads(config.upload.files, clock)
-        self._board = Board(clock)
+        self._meter = Meter(clock)
+        self._board = Board(clock, self._meter.acknowledged)
         self._server_time = LearntTime(clock)
         self._pace = SharedRate(clock, self.stop, config.upload.max_rate)
         self._retired: list[_Retired] = []
@@ -99,23 +102,31 @@ class Household:
             watcher=self._watcher,
             hands=self.hands,
         )
-        self._console = ControlServer(config.socket, self._view())
+        self._console = ControlServer(config.socket, Inside(self._scene()))
+        self._reader: SqliteLedger | None = None
+        self._page = self._new_page(config)
 
     # -- its life
 
     def start(self) -> None:
         """What has threads of its own begins. Raises SyncdError where the socket cannot be had."""
         self._console.start()
+        if self._page is not None:
+            self._page.start()
         self.keeper.start()
 
     def close(self) -> None:
         """Let go of everything."""
         self._console.stop()
+        if self._page is not None:
+            self._page.stop()
         for each in self._retired:
             each.close()
         self.keeper.stop()
         self._watcher.close()
         self._store.close()
+        if self._reader is not None:
+            self._reader.close()
         self.ledger.close()
         self.hands.close()
 
@@ -164,6 +175,7 @@ class Household:
         self._retire(age, old_watcher.close, kept=old_watcher is self._watcher)
         self.gate.probe_now()
         self._open_console(was)
+        self._open_page(was)
 
     def _retire(self, age: int, close: Callable[[], None], *, kept: bool) -> None:
         if not kept:
@@ -176,6 +188,7 @@ class Household:
             "bodies": self.bodies.mend,
             "credentials": self.keeper.mend,
             "console": self._console.mend,
+            "page": self._page.mend if self._page is not None else lambda: False,
         }
         return [name for name, mend in parts.items() if mend()]
 
@@ -206,19 +219,47 @@ class Household:
 
     def _open_console(self, was: Config) -> None:
         if self.config.socket == was.socket:
-            self._console.view = self._view()
+            self._console.view = Inside(self._scene())
             return
-        former, self._console = self._console, ControlServer(self.config.socket, self._view())
+        former, self._console = self._console, ControlServer(self.config.socket, Inside(self._scene()))
         try:
             self._console.start()
         except SyncdError as error:
             log.error("console_stays", error=str(error), hint=error.hint)  # noqa: TRY400 - no trace of ours is wanted
             self._console = former
-            self._console.view = self._view()
+            self._console.view = Inside(self._scene())
         else:
             former.stop()
 
+    def _open_page(self, was: Config) -> None:
+        """What is shown is swapped; a page that is to be elsewhere is begun anew."""
+        if self.config.console.listen == was.console.listen:
+            if self._page is not None:
+                self._page.view = self._page_view()
+            return
+        if self._page is not None:
+            self._page.stop()
+        self._page = self._new_page(self.config)
+        if self._page is not None:
+            self._page.start()
+
     # -- the parts
+
+    def _new_page(self, config: Config) -> PageServer | None:
+        if config.console.listen is None:
+            return None
+        # Flask, waitress and prometheus-client: only for those who want a page.
+        from syncd.console.page.server import page_at  # noqa: PLC0415 - see above
+
+        return page_at(config.console.listen, self._page_view(), self.clock)
+
+    def _page_view(self) -> Inside:
+        """It reads by a connection of its own: no look at a long history keeps the ledger from those who write."""
+        self._reader = self._reader or open_readonly(Path(self.config.state), self.clock)
+        return Inside(replace(self._scene(), ledger=self._reader))
+
+    def _page_away(self) -> str | None:
+        return None if self._page is None else self._page.away()
 
     def _new_keeper(self, config: Config) -> CredentialKeeper:
         def changed() -> None:
@@ -254,6 +295,7 @@ class Household:
             stop=self.stop,
             server_time=self._server_time,
             pace=self._pace,
+            tried_again=self._meter.tried_again,
         )
 
     def _new_world(self, config: Config) -> World:
@@ -264,7 +306,7 @@ class Household:
             plan=plan_policy(config),
             ledger=self.ledger,
             disk=self._disk,
-            store=HeardStore(self._store, self.pulse, self.gate.passed),
+            store=HeardStore(self._store, self.pulse, self.gate.passed, self._meter.body_ended),
             sums=self._sums,
             credentials=self.keeper,
             clock=self.clock,
@@ -280,7 +322,7 @@ class Household:
             retention_s=config.retention.total_seconds(),
         )
 
-    def _view(self) -> Inside:
+    def _scene(self) -> Scene:
         live = Live(
             clerk=self.clerk,
             gate=self.gate,
@@ -290,8 +332,11 @@ class Household:
             bucket=self._bucket,
             started_at=self._started_at,
             prefix=self._prefix,
+            page_away=self._page_away,
+            meter=self._meter,
+            pulse=self.pulse,
         )
-        scene = Scene(
+        return Scene(
             version=__version__,
             device=self.config.device,
             source=credential_source(self.config),
@@ -304,7 +349,6 @@ class Household:
             plan=self.world.plan,
             live=live,
         )
-        return Inside(scene)
 
     def _bucket(self) -> str | None:
         try:
@@ -340,6 +384,7 @@ def open_destination(
     stop: threading.Event,
     server_time: ServerTime,
     pace: Pace | None = None,
+    tried_again: Callable[[SyncdError], None] = lambda _: None,
 ) -> tuple[RetryingStore, AwsSums]:
     """The configured destination, and the sums for it; whoever opens it closes it."""
     where, upload = config.destination, config.upload
@@ -349,6 +394,7 @@ def open_destination(
         stop=stop,
         server_time=server_time,
         pace=pace,
+        tried_again=tried_again,
         region=where.region,
         endpoint_url=where.endpoint_url,
         addressing_style=where.addressing_style,

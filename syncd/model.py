@@ -268,6 +268,34 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """One line of history with the file that it is about; `id` is its place among all lines, older ones have lower ones."""
+
+    id: int
+    at: float
+    state: State
+    why: str
+    folder: bytes
+    path: bytes
+
+    @property
+    def whole_path(self) -> bytes:
+        """The file's place on the machine."""
+        return self.folder + b"/" + self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happenings:
+    """A stretch of history, newest first, out of all whose paths hold what was looked for.
+
+    `looked_at`: the last line that was looked at, whether it fits or not; None: the end was reached.
+    """
+
+    lines: tuple[Happening, ...]
+    looked_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialSet:
     """One set of temporary credentials; immutable, swapped whole. `expires_at`: by the issuer's clock."""
 

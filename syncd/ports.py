@@ -21,6 +21,7 @@ from syncd.model import (
     Entry,
     Fate,
     Fingerprint,
+    Happenings,
     HistoryEntry,
     OpenUpload,
     Part,
@@ -172,6 +173,10 @@ class Watcher(Protocol):
 
     def state(self, root: bytes) -> str:
         """`inotify`, `poll` (not watched: scans only) or `degraded` (some of the tree is not watched)."""
+        ...
+
+    def watches(self, root: bytes) -> int | None:
+        """How many directories of the folder the kernel watches for us; None where that is not told."""
         ...
 
     def close(self) -> None:
@@ -423,6 +428,24 @@ class Ledger(Protocol):
 
     def history(self, folder: bytes, path: bytes, limit: int = 50) -> list[HistoryEntry]:
         """The story of a path, oldest first: the last `limit` lines."""
+        ...
+
+    def happened(
+        self, limit: int, *, before: int | None = None, after: int | None = None, containing: bytes = b""
+    ) -> Happenings:
+        """History of all files: at most `limit` lines, before the line with that id, or after it, or the newest ones.
+
+        `containing`: only of files with this in their path, ASCII letters in either case. Looks at no more than
+        20,000 lines in one go.
+        """
+        ...
+
+    def work_since(self, now: float) -> float | None:
+        """When the oldest of the files that are to be sent, or failed and will be tried again, was ready; None: there is none."""
+        ...
+
+    def size_bytes(self) -> int:
+        """How large the ledger's file is."""
         ...
 
     def live(self, limit: int, *, upto: int | None = None) -> list[Transfer]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -21,6 +21,9 @@ from syncd.inside.waiting import WaitingForLedger
 from syncd.policies import credential_source, folder_policies
 from syncd.signals import SIGNALS
 from syncd.telemetry.notify import Notifier
+
+if TYPE_CHECKING:
+    from syncd.console.page.server import PageServer
 
 log = structlog.get_logger()
 
@@ -36,25 +39,27 @@ def until_open(config: Config, build: Callable[[], T], *, patience_s: float | No
     """
     clock, notifier = SystemClock(), Notifier()
     began, since = clock.monotonic(), clock.now()
-    while True:
-        try:
-            return build()
-        except (LedgerAway, LedgerFull) as trouble:
-            if patience_s is not None and clock.monotonic() - began >= patience_s:
-                raise
-            log.error("ledger_away", error=str(trouble), hint=trouble.hint, again_in_s=PAUSE_S)  # noqa: TRY400
-            with _said(config, trouble, since):
-                notifier.ready()  # it is up, and does what it can: wait
-                notifier.alive()
-                notifier.status(f"blocked: {trouble}")
-                if _told_to_end(PAUSE_S):
-                    return None
+    with contextlib.ExitStack() as said:
+        page: PageServer | None = None
+        while True:
+            try:
+                return build()
+            except (LedgerAway, LedgerFull) as trouble:
+                if patience_s is not None and clock.monotonic() - began >= patience_s:
+                    raise
+                log.error("ledger_away", error=str(trouble), hint=trouble.hint, again_in_s=PAUSE_S)  # noqa: TRY400
+                view = _view(config, trouble, since)
+                page = _shown(page, config, view, said)
+                with _said(config, view):
+                    notifier.ready()  # it is up, and does what it can: wait
+                    notifier.alive()
+                    notifier.status(f"blocked: {trouble}")
+                    if _told_to_end(PAUSE_S):
+                        return None
 
 
-@contextlib.contextmanager
-def _said(config: Config, trouble: SyncdError, since: float) -> Iterator[None]:
-    """Whoever asks is told, as far as there is a place for the socket."""
-    view = WaitingForLedger(
+def _view(config: Config, trouble: SyncdError, since: float) -> WaitingForLedger:
+    return WaitingForLedger(
         version=__version__,
         device=config.device,
         source=credential_source(config),
@@ -63,6 +68,11 @@ def _said(config: Config, trouble: SyncdError, since: float) -> Iterator[None]:
         trouble=trouble,
         since=since,
     )
+
+
+@contextlib.contextmanager
+def _said(config: Config, view: WaitingForLedger) -> Iterator[None]:
+    """Whoever asks is told, as far as there is a place for the socket."""
     console = ControlServer(config.socket, view)
     with contextlib.suppress(SyncdError, OSError):
         console.start()
@@ -70,6 +80,22 @@ def _said(config: Config, trouble: SyncdError, since: float) -> Iterator[None]:
         yield
     finally:
         console.stop()
+
+
+def _shown(
+    page: PageServer | None, config: Config, view: WaitingForLedger, said: contextlib.ExitStack
+) -> PageServer | None:
+    """The page tells the same, where one is wanted; it stays until the wait is over."""
+    if page is None and config.console.listen is not None:
+        from syncd.console.page.server import page_at  # noqa: PLC0415 - Flask and waitress only for those who want a page
+
+        page = page_at(config.console.listen, view, SystemClock())
+        said.callback(page.stop)
+        page.start()
+    elif page is not None:
+        page.view = view
+        page.mend()
+    return page
 
 
 def _told_to_end(seconds: float) -> bool:

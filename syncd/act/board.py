@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from syncd.ports import Clock
@@ -29,8 +30,10 @@ class Progress:
 class Board:
     """Who is in flight. One lock; written by the steps, read by the console."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, arrived: Callable[[int], None] = lambda _: None) -> None:
+        """`arrived` is told the size of every body that was accepted."""
         self._clock = clock
+        self._arrived = arrived
         self._lock = threading.Lock()
         self._live: dict[int, Progress] = {}
         self._renewed_at = clock.monotonic()
@@ -57,6 +60,7 @@ class Board:
             if known is not None:
                 self._live[transfer] = replace(known, sent=known.sent + size, parts_done=known.parts_done + 1)
             self._renewed_at = self._clock.monotonic()
+        self._arrived(size)
 
     def end(self, transfer: int) -> None:
         """It is no longer in flight."""

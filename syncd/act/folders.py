@@ -65,6 +65,11 @@ class FolderDesk:
         """`inotify`, `poll` or `degraded`."""
         return self._watcher.state(self.policy.path) if self.policy.watched else "poll"
 
+    @property
+    def watches(self) -> int | None:
+        """How many of its directories the kernel watches; None where that is not told."""
+        return self._watcher.watches(self.policy.path) if self.policy.watched else 0
+
     def is_there(self) -> bool:
         """Whether its files can be read now."""
         return self.identity is not None

@@ -6,11 +6,13 @@ a destination that takes every body and keeps none falls silent all the same.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from syncd.errors import SyncdError
 from syncd.model import Condition, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Clock, ObjectStore
 
@@ -36,6 +38,7 @@ class Pulse:
         self._lock = threading.Lock()
         self._furthest: OrderedDict[BodyName, int] = OrderedDict()
         self._moved_at: OrderedDict[str, float] = OrderedDict()
+        self._last_at = clock.monotonic()
 
     def went(self, body: BodyName, position: int) -> None:
         """The body has gone out up to here."""
@@ -52,7 +55,7 @@ class Pulse:
             self._beat(body.token)
 
     def _beat(self, token: str) -> None:
-        self._moved_at[token] = self._clock.monotonic()
+        self._moved_at[token] = self._last_at = self._clock.monotonic()
         for known in (self._furthest, self._moved_at):
             if len(known) > _REMEMBERED:
                 known.popitem(last=False)
@@ -61,6 +64,11 @@ class Pulse:
         """Monotonic time at which a byte of this transfer last went further than ever; None if none did."""
         with self._lock:
             return None if token is None else self._moved_at.get(token)
+
+    def last_at(self) -> float:
+        """Monotonic time at which a byte of any transfer last went further than ever; at first that of the start."""
+        with self._lock:
+            return self._last_at
 
 
 class HeardBody:
@@ -97,11 +105,18 @@ class HeardBody:
 class HeardStore:
     """An object store whose bodies are heard; everything else goes straight through."""
 
-    def __init__(self, store: ObjectStore, pulse: Pulse, passed: Callable[[], None] = lambda: None) -> None:
-        """`passed` is called for every body that the store took: the destination works."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        pulse: Pulse,
+        passed: Callable[[], None] = lambda: None,
+        ended: Callable[[SyncdError | None], None] = lambda _: None,
+    ) -> None:
+        """`passed` is called for every body that the store took: the destination works. `ended`: for every body, with its failure."""
         self._store = store
         self._pulse = pulse
         self._passed = passed
+        self._ended = ended
 
     def create(self, target: Target) -> str:
         """As the store does it."""
@@ -144,16 +159,21 @@ class HeardStore:
 
     def put(self, target: Target, body: Body, condition: Condition) -> Stored:
         """As the store does it, heard."""
-        name = BodyName(target.token, 0)
-        stored = self._store.put(target, HeardBody(body, name, self._pulse), condition)
-        self._pulse.arrived(name)
-        self._passed()
-        return stored
+        with self._heard(BodyName(target.token, 0), body) as heard:
+            return self._store.put(target, heard, condition)
 
     def upload_part(self, target: Target, upload_id: str, number: int, body: Body) -> Part:
         """As the store does it, heard."""
-        name = BodyName(target.token, number)
-        part = self._store.upload_part(target, upload_id, number, HeardBody(body, name, self._pulse))
+        with self._heard(BodyName(target.token, number), body) as heard:
+            return self._store.upload_part(target, upload_id, number, heard)
+
+    @contextlib.contextmanager
+    def _heard(self, name: BodyName, body: Body) -> Iterator[HeardBody]:
+        try:
+            yield HeardBody(body, name, self._pulse)
+        except SyncdError as failure:
+            self._ended(failure)
+            raise
         self._pulse.arrived(name)
         self._passed()
-        return part
+        self._ended(None)

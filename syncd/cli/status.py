@@ -14,6 +14,7 @@ import click
 from syncd.cli.asking import ask, configured
 from syncd.cli.options import config_option
 from syncd.cli.words import bytes_text, plain, span_text
+from syncd.console.headline import headline
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,8 +30,6 @@ COLOURS = {
     "blocked": "red",
     "stopped": "red",
 }
-_ASIDE = {"parked", "checksum_ignored", "reading_again", "ledger_begun_anew", "clock", "watch_degraded"}
-"""Reasons that are worth knowing but do not keep anything waiting."""
 FOLDERS = ("folder", "state", "files", "free", "watch", "last scan", "path")
 TRANSFERS = ("on its way", "of", "parts", "pace", "left", "path")
 
@@ -72,46 +71,6 @@ def _show(document: Document) -> None:
     hidden = document["transfers_total"] - len(transfers)
     if hidden > 0:
         click.echo(f"and {hidden} more on their way")
-
-
-# -- the first line
-
-
-def headline(document: Document) -> str:
-    """State and reason in one sentence."""
-    device, state = document["device"], document["state"]
-    if state == "stopped":
-        return f"syncd on {device} is not running: {_pending(document)}."
-    if state == "paused":
-        return f"syncd on {device} is {_reason(document)}: {_pending(document)}."
-    if state in {"waiting", "blocked"}:
-        return f"syncd on {device} is {state}: {_reason(document)}."
-    if state == "working":
-        return (
-            f"syncd on {device} is working: {document['transfers_total']} on their way, {_pending(document)}."
-        )
-    return f"syncd on {device} is {state}: {_rest(document)}."
-
-
-def _reason(document: Document) -> str:
-    reasons = document["reasons"]
-    found = [reason for reason in reasons if reason["code"] not in _ASIDE] or reasons
-    return found[0]["text"].rstrip(".") if found else _pending(document)
-
-
-def _pending(document: Document) -> str:
-    counts = document["counts"]
-    return f"{_files(counts['pending'])} pending ({bytes_text(document['bytes']['pending'])})"
-
-
-def _rest(document: Document) -> str:
-    counts = document["counts"]
-    parked = f", {_files(counts['parked'])} parked" if counts["parked"] else ""
-    return f"{_files(counts['done'])} uploaded, nothing pending{parked}"
-
-
-def _files(count: int) -> str:
-    return f"{count:,} file" if count == 1 else f"{count:,} files"
 
 
 # -- what follows

@@ -151,6 +151,11 @@ MEANING: Final = {
         "At least `1d`."
     ),
     "console.socket": "Where `status`, `explain` and `retry` ask.",
+    "console.listen": (
+        '`127.0.0.1:PORT`, `localhost:PORT` or `"[::1]:PORT"`: the status page, `/status.json`, `/metrics` and `/healthz` over'
+        " HTTP, for reading only. Whoever reaches this port on the machine sees names and paths of files, never a secret."
+        " From elsewhere: `ssh -L`, or a reverse proxy with a login. `null`: none."
+    ),
     "log.level": "`debug`, `info`, `warning` or `error`.",
     "log.format": "`console`, `json`, or `auto`: console on a terminal, JSON elsewhere.",
 }

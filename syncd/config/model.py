@@ -26,6 +26,7 @@ from syncd.config.scalars import (
     Glob,
     KeyTemplate,
     KmsKey,
+    ListenAddress,
     Marker,
     Metadata,
     Prefix,
@@ -210,6 +211,7 @@ class Console(Section):
     """How people look in."""
 
     socket: AbsolutePath
+    listen: ListenAddress | None = None
 
 
 class Log(Section):

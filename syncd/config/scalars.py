@@ -388,6 +388,25 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+_LISTEN: Final = r"(localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]):([1-9][0-9]{0,4})"
+_HIGHEST_PORT: Final = 65_535
+
+
+def _listen_address(value: object) -> str:
+    """HOST:PORT of this machine alone: whoever reaches it sees names of files, and nobody is asked for a password."""
+    text = _filled(value)
+    found = re.fullmatch(_LISTEN, text)
+    if found is None or not is_loopback(found[1].strip("[]")) or int(found[2]) > _HIGHEST_PORT:
+        raise Unfit(
+            "is no address of this machine alone, expected 127.0.0.1:PORT, localhost:PORT or [::1]:PORT; "
+            "from elsewhere look in by ssh -L, or put a reverse proxy with a login in front"
+        )
+    return text
+
+
+ListenAddress = Annotated[str, _written(_listen_address, _LISTEN)]
+
+
 # S3's own are upper-case words; other stores have names of their own making.
 StorageClass = Annotated[
     str, matching(r"[A-Za-z][A-Za-z0-9_-]{0,63}", "a storage class such as STANDARD_IA or GLACIER_IR")

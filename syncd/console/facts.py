@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from syncd.model import Counts, Pause, Totals
@@ -35,7 +36,8 @@ class CredentialFacts:
 class FolderFacts:
     """One watched folder. `state`: ok, scanning, waiting or blocked; `watch` None: nobody watches.
 
-    `to_be_watched`: the configuration asks for more than scans.
+    `to_be_watched`: the configuration asks for more than scans. `scan_s`: how long the last scan took; `watches`: directories
+    that the kernel watches.
     """
 
     name: str
@@ -50,6 +52,8 @@ class FolderFacts:
     last_scan_at: float | None = None
     files: int = 0
     free_bytes: int | None = None
+    scan_s: float | None = None
+    watches: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ class StatusFacts:
 
     `in_hand`: files that workers are busy with; `due`: whether more could be taken up now; `settling_since`: of the
     oldest file that is not finished yet; `next_try_at`: of the first file that waits for its next try; `ledger_full`: in
-    its own words, while its disk is.
+    its own words, while its disk is; `page_away`: why the page cannot be had where the configuration wants it.
     """
 
     now: float
@@ -89,8 +93,39 @@ class StatusFacts:
     settling_since: float | None = None
     next_try_at: float | None = None
     ledger_full: str | None = None
+    page_away: str | None = None
     paused: Pause | None = None
     checksum_ignored: bool = False
     reading_again: int = 0
     transfers_total: int = 0
     transfers: tuple[TransferFacts, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedFacts:
+    """A file that waits for a person."""
+
+    path: bytes
+    reason: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """All that the page and the metrics show, of one moment: the status, and what no status has room for.
+
+    `last_hour`: bytes acknowledged in each of the last 60 minutes, the newest last. `bodies`: parts, and files that go in one
+    piece, by how they ended; `retries`: requests made again, by why; both since the start. `work_since`: when the oldest file
+    that could be sent was ready. `moved_s`: so long ago something got on; `round_s`: so long ago the clerk came round.
+    `parked`: the first ones.
+    """
+
+    status: StatusFacts
+    last_hour: tuple[int, ...]
+    bodies: Mapping[str, int]
+    retries: Mapping[str, int]
+    ledger_bytes: int | None
+    work_since: float | None
+    moved_s: float
+    round_s: float
+    parked: tuple[ParkedFacts, ...]

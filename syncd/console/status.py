@@ -24,6 +24,7 @@ from syncd.decide.pause import RESUME, told
 from syncd.decide.words import span
 from syncd.model import State
 
+STATES = ("idle", "working", "waiting", "blocked", "paused", "stopped")
 TRANSFERS_SHOWN = 50
 WRONG_CLOCK_S = 60.0
 REBUILT_TOLD_S = 7 * 86400.0
@@ -88,6 +89,14 @@ def _credentials(facts: CredentialFacts) -> dict[str, Any]:
         "renewed_at": moment(facts.renewed_at),
         "state": facts.state,
     }
+
+
+def remaining_s(facts: StatusFacts) -> float | None:
+    """How long the credentials are still valid by the servers' clock, never less than 0; None without any, or without an end."""
+    known = facts.credentials
+    if known.expires_at is None:
+        return None
+    return max(known.expires_at - (facts.now - (known.clock_offset_s or 0.0)), 0.0)
 
 
 def _folder(facts: FolderFacts) -> dict[str, Any]:
@@ -178,6 +187,7 @@ def reasons_of(facts: StatusFacts) -> list[Reason]:
         _reading_again(facts),
         _begun_anew(facts),
         _clock_off(facts),
+        _page_away(facts),
         *(_degraded(folder) for folder in facts.folders),
     ]
     return [reason for reason in found if reason is not None]
@@ -204,6 +214,11 @@ def _paused(facts: StatusFacts) -> Reason | None:
 def _ledger_full(facts: StatusFacts) -> Reason | None:
     hint = "free space on the disk that holds the ledger; it goes on by itself"
     return None if facts.ledger_full is None else _reason("ledger_full", facts.ledger_full, hint)
+
+
+def _page_away(facts: StatusFacts) -> Reason | None:
+    hint = "end what listens there, or set console.listen to another port; it is tried again by itself"
+    return None if facts.page_away is None else _reason("page", facts.page_away, hint)
 
 
 def _begun_anew(facts: StatusFacts) -> Reason | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from syncd.console.facts import Readings
 from syncd.console.status import status_document
 from syncd.inside import steer
 from syncd.inside.explain import explain_document
 from syncd.inside.files import files_document
+from syncd.inside.page import readings
 from syncd.inside.plan import plan_document
 from syncd.inside.proven import proven_at, proven_page
 from syncd.inside.retry import retry_all, retry_document, retry_paths
 from syncd.inside.scene import Scene
 from syncd.inside.status import status_facts
 from syncd.inside.uploads import uploads_document
-from syncd.model import Standing
+from syncd.model import Happenings, Standing
 
 
 class Inside:
@@ -26,6 +28,14 @@ class Inside:
     def status(self) -> dict[str, Any]:
         """The status document. Raises LedgerFailure."""
         return status_document(status_facts(self._scene))
+
+    def readings(self) -> Readings:
+        """What the page and the metrics show. Raises LedgerFailure."""
+        return readings(self._scene)
+
+    def happened(self, limit: int, before: int | None, after: int | None, containing: bytes) -> Happenings:
+        """A stretch of history of all files. Raises LedgerFailure."""
+        return self._scene.ledger.happened(limit, before=before, after=after, containing=containing)
 
     def explain(self, path: bytes) -> dict[str, Any]:
         """Where an absolute path stands. Raises LedgerFailure."""

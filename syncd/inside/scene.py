@@ -10,6 +10,8 @@ from syncd.act.board import Board
 from syncd.act.folders import FolderDesk
 from syncd.act.gate import Gate
 from syncd.act.mailbox import Mailbox
+from syncd.act.meter import Meter
+from syncd.act.pulse import Pulse
 from syncd.act.world import DestinationPolicy, FolderPolicy
 from syncd.clerk import Clerk
 from syncd.console.facts import CredentialFacts
@@ -44,7 +46,7 @@ class Sight(Protocol):
 class Live:
     """A daemon that runs in this process. `bucket`: what the credentials name, if they name one.
 
-    `prefix`: what new keys begin with; None while that is not known.
+    `prefix`: what new keys begin with; None while that is not known. `page_away`: why there is no page, where one is wanted.
     """
 
     clerk: Clerk
@@ -55,6 +57,9 @@ class Live:
     bucket: Callable[[], str | None]
     started_at: float
     prefix: Callable[[], str | None] = lambda: None
+    page_away: Callable[[], str | None] = lambda: None
+    meter: Meter | None = None
+    pulse: Pulse | None = None
 
     def desk(self, folder: bytes) -> FolderDesk | None:
         """The desk of a watched folder."""

@@ -34,6 +34,7 @@ def status_facts(scene: Scene) -> StatusFacts:
         settling_since=first[0].discovered_at if first else None,
         next_try_at=next_due if next_due is not None and next_due > now else None,
         ledger_full=live.clerk.ledger_full() if live else None,
+        page_away=live.page_away() if live else None,
         paused=scene.pause(),
         checksum_ignored=_checksum_ignored(scene),
         reading_again=live.clerk.reading_again() if live else 0,
@@ -75,6 +76,8 @@ def _folder(policy: FolderPolicy, scene: Scene) -> FolderFacts:
         to_be_watched=policy.watched,
         open_check=_open_check(policy, scene),
         last_scan_at=desk.last_scan_at if desk else None,
+        scan_s=desk.scan_seconds if desk and desk.scans_done else None,
+        watches=desk.watches if desk else None,
         files=scene.ledger.files_in(policy.path),
         free_bytes=scene.disk.free_bytes(policy.path),
     )

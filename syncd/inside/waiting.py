@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from syncd.act.meter import MINUTES
 from syncd.act.world import FolderPolicy
-from syncd.console.facts import Closed, CredentialFacts, FolderFacts, StatusFacts
+from syncd.console.facts import Closed, CredentialFacts, FolderFacts, Readings, StatusFacts
 from syncd.console.status import status_document
 from syncd.errors import SyncdError
 from syncd.inside.scene import shown
-from syncd.model import Counts, Standing, State, Totals
+from syncd.model import Counts, Happenings, Standing, State, Totals
 from syncd.ports import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingForLedger:
-    """Implements `console.server.View` before there is a ledger."""
+    """Implements `console.server.View` and `console.page.view.PageView` before there is a ledger."""
 
     version: str
     device: str
@@ -32,6 +33,27 @@ class WaitingForLedger:
 
     def status(self) -> dict[str, Any]:
         """The status document: blocked by the ledger, nothing known of files."""
+        return status_document(self._facts())
+
+    def readings(self) -> Readings:
+        """The same for the page and the metrics; nothing gets on."""
+        return Readings(
+            status=self._facts(),
+            last_hour=(0,) * MINUTES,
+            bodies={},
+            retries={},
+            ledger_bytes=None,
+            work_since=None,
+            moved_s=max(self.clock.now() - self.since, 0.0),
+            round_s=0.0,
+            parked=(),
+        )
+
+    def happened(self, limit: int, before: int | None, after: int | None, containing: bytes) -> Happenings:  # noqa: ARG002 - the view's signature
+        """Nothing that is known now."""
+        return Happenings(lines=(), looked_at=None)
+
+    def _facts(self) -> StatusFacts:
         closed = Closed(code="ledger", text=str(self.trouble), hint=self.trouble.hint, since=self.since)
         nothing = Counts(
             by_state=dict.fromkeys(State, 0), parked=0, pending=0, pending_bytes=0, oldest_pending_at=None
@@ -40,7 +62,7 @@ class WaitingForLedger:
             FolderFacts(name=policy.name, path=shown(policy.path), state="waiting")
             for policy in self.folders.values()
         )
-        facts = StatusFacts(
+        return StatusFacts(
             now=self.clock.now(),
             version=self.version,
             device=self.device,
@@ -52,7 +74,6 @@ class WaitingForLedger:
             started_at=self.since,
             closed=closed,
         )
-        return status_document(facts)
 
     def explain(self, path: bytes) -> dict[str, Any]:
         """That it is not known now."""

@@ -39,6 +39,7 @@ TEXT = [
     "folders[0].after_upload.move.to",
     "state",
     "console.socket",
+    "console.listen",
 ]
 MEASURES = [
     "credentials.api.timeout",
@@ -404,6 +405,25 @@ CASES = {
     "upload.read_timeout": ["0s"],
     "state": ["state.db"],
     "console.socket": ["control.sock"],
+    "console.listen": [
+        *(
+            "0.0.0.0:8384",
+            "192.168.1.5:8384",
+            '"[::]:8384"',
+            '"[fe80::1]:8384"',
+            "example.com:8384",
+            "localhost.evil.com:80",
+        ),
+        *(
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:65536",
+            "127.0.0.256:80",
+            "127.1:8384",
+            ":8384",
+            "http://127.0.0.1:8384",
+        ),
+    ],
 }
 
 

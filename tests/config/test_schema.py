@@ -107,6 +107,10 @@ GOOD = [
     {"console.socket": "null"},
     {"console.socket": "/run/x"},
     {"console": "{}"},
+    {"console.listen": "null"},
+    {"console.listen": "127.8.9.10:65535"},
+    {"console.listen": "localhost:80"},
+    {"console.listen": '"[::1]:8384"'},
 ]
 
 

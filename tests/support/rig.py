@@ -116,8 +116,10 @@ class Rig:
         part_size: str = "5MiB",
         rescan: str = "2s",
         watch: str = WATCH,
+        listen: int | None = None,
         extra: str = "",
     ) -> None:
+        page = "" if listen is None else f', listen: "127.0.0.1:{listen}"'
         self.config.write_text(f"""
 device: cam
 credentials: {{api: {{url: "{self.endpoint.url}", token_file: "{self.place}/token"}}}}
@@ -129,7 +131,7 @@ folders:
     watch: {watch}
 upload: {{part_size: {part_size}, multipart_threshold: {part_size}}}
 state: {self.place}/state/state.db
-console: {{socket: {self.place}/s/control.sock}}
+console: {{socket: {self.place}/s/control.sock{page}}}
 log: {{level: info, format: json}}
 {extra}
 """)

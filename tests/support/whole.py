@@ -88,7 +88,7 @@ class Whole:
             "destination": usual["destination"] | sections.get("destination", {}),
             "folders": [folder],
             "state": f"{self.place}/state/state.db",
-            "console": {"socket": f"{self.place}/s/c.sock"},
+            "console": {"socket": f"{self.place}/s/c.sock", **sections.get("console", {})},
         }
         self.config.write_text(json.dumps(document))  # which is YAML
 

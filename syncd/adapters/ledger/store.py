@@ -29,6 +29,7 @@ from syncd.adapters.ledger.damage import (
     was_ours,
 )
 from syncd.adapters.ledger.group_commit import GroupCommit
+from syncd.adapters.ledger.look_back import happened, work_since
 from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
 from syncd.adapters.ledger.rows import seal, transfer_from, unwrapped, wrapped
 from syncd.adapters.ledger.tally import count_all, count_in_folder, where
@@ -40,6 +41,7 @@ from syncd.model import (
     Counts,
     CountSent,
     Fingerprint,
+    Happenings,
     HistoryEntry,
     Part,
     Pause,
@@ -315,6 +317,20 @@ class SqliteLedger:
             limit,
         )
         return [HistoryEntry(row["at"], State(row["state"]), row["why"]) for row in reversed(rows)]
+
+    def happened(
+        self, limit: int, *, before: int | None = None, after: int | None = None, containing: bytes = b""
+    ) -> Happenings:
+        with self._lock, translated():
+            return happened(self._connection, limit, before, after, containing)
+
+    def work_since(self, now: float) -> float | None:
+        with self._lock, translated():
+            return work_since(self._connection, now)
+
+    def size_bytes(self) -> int:
+        rows = self._query("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
+        return int(rows[0][0])
 
     def live(self, limit: int, *, upto: int | None = None) -> list[Transfer]:
         return self._many(

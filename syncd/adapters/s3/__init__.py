@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from syncd.errors import SyncdError
 from syncd.ports import Clock, Credentials, Pace, ServerTime
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def open_store(
     stop: threading.Event,
     server_time: ServerTime | None = None,
     pace: Pace | None = None,
+    tried_again: Callable[[SyncdError], None] = lambda _: None,
     region: str | None = None,
     endpoint_url: str | None = None,
     addressing_style: str = "auto",
@@ -33,6 +36,7 @@ def open_store(
 
     `stop` ends every wait between attempts; `connections` is how many requests may be under way at once. `server_time`
     learns from the answers and dates the signatures; None: the local clock does. `pace` holds bodies back.
+    `tried_again` is told of every failure after which a request is made once more.
     """
     # botocore costs 0.4 s and 55 MiB: only for a verb that really opens the destination.
     from syncd.adapters.s3.client import Clients, Settings  # noqa: PLC0415 - see above
@@ -54,4 +58,5 @@ def open_store(
     )
     timing = None if server_time is None else Timing(clock=clock, server_time=server_time)
     store = S3Store(Clients(settings, credentials, timing), pace=pace)
-    return RetryingStore(store, credentials=credentials, clock=clock, stop=stop), AwsSums()
+    retrying = RetryingStore(store, credentials=credentials, clock=clock, stop=stop, tried_again=tried_again)
+    return retrying, AwsSums()

@@ -17,7 +17,7 @@ import structlog
 import tenacity
 
 from syncd.adapters.s3.outages import LostAnswer
-from syncd.errors import LockedOut, Transient
+from syncd.errors import LockedOut, SyncdError, Transient
 from syncd.model import Begun, Condition, CredentialSet, OpenUpload, Part, RemoteObject, Stored, Target
 from syncd.ports import Body, Clock, Credentials, TalkativeStore
 
@@ -36,12 +36,20 @@ class RetryingStore:
     """The port `TalkativeStore` around another one. `stop` is set when the process is to end."""
 
     def __init__(
-        self, store: TalkativeStore, *, credentials: Credentials, clock: Clock, stop: threading.Event
+        self,
+        store: TalkativeStore,
+        *,
+        credentials: Credentials,
+        clock: Clock,
+        stop: threading.Event,
+        tried_again: Callable[[SyncdError], None] = lambda _: None,
     ) -> None:
+        """`tried_again` is told of every failure after which a request is made once more."""
         self._store = store
         self._credentials = credentials
         self._clock = clock
         self._stop = stop
+        self._tried_again = tried_again
 
     def close(self) -> None:
         """Close the connections of the store within."""
@@ -129,7 +137,7 @@ class RetryingStore:
                 if remedy is _NEW_SET:
                     self._replace(used, refusal)
                 tried.add(remedy)
-                _log_retry(operation, key, 1, 0.0, refusal)
+                self._tell_retry(operation, key, 1, 0.0, refusal)
 
     def _replace(self, used: CredentialSet, refusal: LockedOut) -> None:
         """Ask for another set. Where there is none, the failure is that, unless S3 named a right that is missing."""
@@ -158,7 +166,7 @@ class RetryingStore:
             failure = state.outcome.exception() if state.outcome is not None else None
             if failure is not None:
                 last[:] = [failure]
-                _log_retry(operation, key, state.attempt_number, state.upcoming_sleep, failure)
+                self._tell_retry(operation, key, state.attempt_number, state.upcoming_sleep, failure)
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(functools.partial(_worth_another, lost_too=lost_too)),
@@ -169,6 +177,18 @@ class RetryingStore:
             reraise=True,
         )
         return retrying(attempt)
+
+    def _tell_retry(self, operation: str, key: str, attempt: int, wait: float, error: BaseException) -> None:
+        log.info(
+            "request_retried",
+            operation=operation,
+            key=key,
+            attempt=attempt,
+            wait=round(wait, 3),
+            error=str(error),
+        )
+        if isinstance(error, SyncdError):
+            self._tried_again(error)
 
     def _sleep(self, seconds: float) -> None:
         self._clock.wait(self._stop, seconds)
@@ -194,14 +214,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
     failure = state.outcome.exception() if state.outcome is not None else None
     wish = failure.retry_after if isinstance(failure, Transient) else None
     return _full_jitter(state) if wish is None else wish
-
-
-def _log_retry(operation: str, key: str, attempt: int, wait: float, error: BaseException) -> None:
-    log.info(
-        "request_retried",
-        operation=operation,
-        key=key,
-        attempt=attempt,
-        wait=round(wait, 3),
-        error=str(error),
-    )

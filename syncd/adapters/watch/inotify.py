@@ -92,6 +92,14 @@ class InotifyWatcher:
             return "poll"
         return "degraded" if folder.unwatched or folder.remote else "inotify"
 
+    def watches(self, root: bytes) -> int | None:
+        """How many directories below the root, itself included, are watched; None where watchdog does not tell."""
+        folder, observer = self._folders.get(root), self._observer
+        if folder is None or folder.watch is None or observer is None:
+            return 0
+        watched = observer.watched(folder.watch)
+        return None if watched is None else len(watched)
+
     def close(self) -> None:
         """Stop watching for good; again is harmless."""
         self._closed = True

@@ -15,5 +15,9 @@ class NullWatcher:
         """Always `poll`."""
         return "poll"
 
+    def watches(self, root: bytes) -> int:  # noqa: ARG002  # the same
+        """Always none."""
+        return 0
+
     def close(self) -> None:
         """Nothing to stop."""
