@@ -2,7 +2,7 @@
 # PY may name another Python, 3.11 or newer.
 PY ?= python3
 
-.PHONY: demo test check torture gateway booted deb format clean
+.PHONY: demo test check torture gateway browser booted deb format clean
 
 demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
 	.venv/bin/syncd demo $(ARGS)
@@ -17,6 +17,10 @@ check: .venv/.developing  ## style, types, tests
 
 torture: .venv/.developing  ## the long proof: ARGS=--ci for CI's smaller set, ARGS="--seed N" for the same run again
 	.venv/bin/python tests/torture/run.py $(ARGS)
+
+browser: .venv/.developing  ## the page in Debian's chromium; pictures in build/browser
+	.venv/bin/pip install --quiet --editable '.[dev,browser]'
+	.venv/bin/pytest -m browser -n 2 $(ARGS) tests/browser
 
 deb:  ## a Debian package for this machine's Debian, in dist/
 	systemd/deb/build dist

@@ -28,7 +28,7 @@ HARMLESS = {
     *("get", "at", "between", "due", "next_due", "discovered", "like", "key_holder", "by_token", "parts"),
     *("history", "live", "last_id", "counts", "files_in", "totals", "aborts", "root_identity"),
     *("checksum_ignored", "states_of", "first_scan_upto", "close", "listed", "pause"),
-    *("key_in_use", "with_uploads", "uploads_below"),
+    *("key_in_use", "with_uploads", "uploads_below", "happened", "work_since", "size_bytes"),
     *("root", "scan", "look", "exists", "writer", "free_bytes"),
 }
 """Reading what is here: a crash before it or after it is one at the outside call next to it."""
