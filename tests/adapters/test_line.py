@@ -69,6 +69,7 @@ def test_a_resolver_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     over.set()
 
 
+@pytest.mark.torture
 def test_who_signed_a_certificate_and_when_it_ends_is_told(tmp_path: Path, silent: int) -> None:
     pem = self_signed(tmp_path / "own.pem", "localhost", days=(-1, 3))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -11,6 +11,8 @@ from support.script import KINDS, Script
 
 from .conftest import Examine, Report, amend, read
 
+pytestmark = pytest.mark.torture
+
 
 def test_a_folder_that_is_missing(rig: Rig, examine: Examine) -> None:
     rig.inbox.rmdir()

@@ -91,6 +91,7 @@ def test_orphans_are_shown_and_only_the_old_ones_below_our_prefix_are_aborted(as
     assert open_ones(rig) == {young, others}
 
 
+@pytest.mark.torture
 def test_an_upload_that_a_live_row_owns_is_never_aborted_however_old(ask: Ask, rig: Rig) -> None:
     rig.pace.seconds = 8.0
     rig.drop("film.bin", noise(16 << 20))

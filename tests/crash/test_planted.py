@@ -18,7 +18,7 @@ from syncd.act.body import body_for
 from syncd.decide.verify import Expected, Finding
 from syncd.model import Part, RemoteObject
 
-pytestmark = pytest.mark.sweep
+pytestmark = [pytest.mark.sweep, pytest.mark.torture]
 
 
 def save_the_row_first(job: upload._PartJob, buffer: memoryview) -> None:

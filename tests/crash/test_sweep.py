@@ -83,6 +83,7 @@ def test_a_crash_at_any_outside_call_costs_nothing(fast_directory: Path, name: s
 
 
 @pytest.mark.parametrize("name", CONTENT)
+@pytest.mark.torture
 def test_a_crash_while_a_new_version_replaces_the_old_costs_nothing(fast_directory: Path, name: str) -> None:
     root = fast_directory / "inbox"
     root.mkdir()
@@ -108,6 +109,7 @@ def test_a_crash_while_a_new_version_replaces_the_old_costs_nothing(fast_directo
     "name",
     [pytest.param(name, marks=[] if name == "one part" else [pytest.mark.torture]) for name in CONTENT],
 )
+@pytest.mark.torture
 def test_a_second_crash_in_the_recovery_costs_nothing_either(
     fast_directory: Path, name: str, third: int
 ) -> None:

@@ -280,7 +280,7 @@ def test_every_optional_statement_stands_under_its_condition() -> None:
     assert conditional == optional == {"Tag", "Encrypt", "ListUploads"}
 
 
-@pytest.mark.parametrize("form", ["yaml", "json"])
+@pytest.mark.parametrize("form", ["yaml", pytest.param("json", marks=pytest.mark.torture)])
 def test_cfn_lint_has_nothing_to_say(tmp_path: Path, form: str) -> None:
     page = tmp_path / f"template.{form}"
     page.write_text(as_yaml(template()) if form == "yaml" else json.dumps(template()))

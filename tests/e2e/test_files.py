@@ -81,6 +81,7 @@ def test_sigterm_ends_soon_with_zero_and_leaves_the_upload_open(tmp_path: Path) 
         assert len(rig.successes("UploadPart")) == 13, f"{acknowledged} were acknowledged before"
 
 
+@pytest.mark.torture
 def test_a_second_daemon_on_the_same_ledger_ends_with_three_and_names_the_first(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         rig.start()
@@ -91,6 +92,7 @@ def test_a_second_daemon_on_the_same_ledger_ends_with_three_and_names_the_first(
         assert "Traceback" not in second.stderr
 
 
+@pytest.mark.torture
 def test_chmod_link_and_a_copy_under_the_same_times_send_nothing_again(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         films = [rig.drop(f"film {number}", noise((6 << 20) + number)) for number in range(3)]

@@ -30,6 +30,7 @@ def namespace() -> list[str]:
     return alone
 
 
+@pytest.mark.torture
 def test_with_sixty_four_descriptors_everything_arrives(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         for number in range(4):

@@ -120,6 +120,7 @@ def test_a_reload_opens_moves_and_closes_it(rig: Rig, port: int, visitor: Visito
     assert rig.stop() == 0
 
 
+@pytest.mark.torture
 def test_a_taken_port_is_told_and_the_daemon_goes_on(rig: Rig, port: int, visitor: Visitor) -> None:
     rig.write_config(listen=port)
     with socket.create_server(("127.0.0.1", port)):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.booted import CAPTURE, CONFIG, STATE, TOKEN_FILE, Machine, as_user, run, shown, wait_until
 from support.rig import Pace, noise
+from support.visitor import Visitor
 from support.whole import TOKEN
 
 pytestmark = pytest.mark.booted
@@ -56,6 +57,10 @@ def test_installed_three_lines_edited_started_and_a_file_that_is_dropped_is_in_s
         host = os.uname().nodename
         wait_until(lambda: f"{host}/capture/film.mp4" in installed.store.objects(), what="the object")
         wait_until(lambda: installed.status()["state"] == "idle", what="rest")
+        page = Visitor(8384)
+        wait_until(lambda: "is idle." in page.get("/").text, what="the same on the page")
+        assert "/srv/capture/film.mp4" in page.get("/").text
+        assert page.get("/healthz").status == 200
     finally:
         run("systemctl", "stop", "syncd")
         run("sh", "-c", f"rm -rf {STATE}/* {CAPTURE}/*")
