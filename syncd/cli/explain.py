@@ -16,7 +16,7 @@ from syncd.cli.words import bytes_text, plain
 
 @click.command("explain")
 @config_option
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def command(config_file: Path, path: str, as_json: bool) -> int:
     """Tell where one file stands and what it waits for.

@@ -15,7 +15,7 @@ from syncd.cli.words import plain
 
 @click.command("retry")
 @config_option
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path())
 @click.option(
     "--all", "everything", is_flag=True, help="All files that are parked or wait for their next try."
 )

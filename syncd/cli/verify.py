@@ -23,7 +23,7 @@ Entry = dict[str, Any]
 
 @click.command("verify")
 @config_option
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path())
 @click.option("--local", is_flag=True, help="Read the local files too, and compare their bytes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def command(config_file: Path, paths: tuple[str, ...], local: bool, as_json: bool) -> int:

@@ -172,3 +172,29 @@ def test_the_configuration_is_the_named_one_else_that_of_the_environment_else_th
     if not Path("/etc/syncd/config.yaml").exists():
         assert main(["check"]) == 78
         assert capsys.readouterr().err.startswith("/etc/syncd/config.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("syncd st", "plain,status"),
+        ("syncd files --state pa", "plain,parked"),
+        ("syncd credential-api add", "plain,add-device"),
+        ("syncd explain /srv", "file,/srv"),
+    ],
+)
+def test_the_shell_is_told_how_a_word_may_go_on(words: str, offered: str) -> None:
+    asked = {
+        **os.environ,
+        "_SYNCD_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "syncd")],
+        env=asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert offered in done.stdout.splitlines()

@@ -66,6 +66,17 @@ def test_installed_three_lines_edited_started_and_a_file_that_is_dropped_is_in_s
         run("sh", "-c", f"rm -rf {STATE}/* {CAPTURE}/*")
 
 
+def test_the_shell_completes_the_verbs(installed: Machine) -> None:
+    script = """
+        . /usr/share/bash-completion/completions/syncd
+        COMP_WORDS=(syncd rescan) COMP_CWORD=1
+        COMP_WORDS[1]=resc
+        _syncd_completion /usr/bin/syncd
+        echo "${COMPREPLY[@]}"
+    """
+    assert run("bash", "-c", script).strip() == "rescan"
+
+
 def test_start_returns_when_it_is_ready(machine: Machine) -> None:
     run("systemctl", "start", "syncd")
     assert shown("ActiveState") == "active"
