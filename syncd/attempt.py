@@ -7,6 +7,7 @@ lets us abort it, and nothing else is written.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -172,7 +173,18 @@ class _Trial:
     # -- by multipart upload
 
     def in_parts(self) -> Iterator[Finding]:
-        """Create, one part, ListParts, Complete, HEAD; and Create and Abort, for what is given up must not be left."""
+        """Create, one part, ListParts, Complete, HEAD; and Create and Abort, for what is given up must not be left.
+
+        Who stops to listen in the middle leaves nothing open either, as far as the store lets us abort.
+        """
+        try:
+            yield from self._in_parts()
+        finally:
+            if self._open is not None:
+                with contextlib.suppress(SyncdError):
+                    self._there.store.abort(self._target.bucket, self._target.key, self._open)
+
+    def _in_parts(self) -> Iterator[Finding]:
         created = self.tried(Check.CREATE)
         yield created
         if created.verdict is Verdict.FAIL:
@@ -233,6 +245,7 @@ class _Trial:
             return servers.LEFT_OPEN.found(
                 error=error, upload=upload, key=key, bucket=self._aim.bucket, prefix=self._aim.prefix
             )
+        self._open = None
         return well(Check.ABORT, "an upload that is given up is gone")
 
     # -- what the requests are made of

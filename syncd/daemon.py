@@ -97,8 +97,9 @@ class Daemon:
             raise self._failure
 
     def fail(self, reason: Fatal) -> None:
-        """End because of this; what is in hand counts as its cause."""
+        """End because of this. No file is to blame: a disk that stands still for hours would park one after another."""
         log.critical("giving_up", reason=str(reason), hint=reason.hint)
+        self._by_ourselves()
         self._failure = self._failure or reason
         self.stop.set()
 

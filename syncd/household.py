@@ -192,14 +192,16 @@ class Household:
         }
         return [name for name, mend in parts.items() if mend()]
 
-    def working(self) -> dict[str, int]:
+    def working(self) -> dict[str, int | None]:
         """The workers that have something in hand, each with how often it has run."""
         threads = self.files.in_hand() | self.bodies.in_hand()
         return {name: times_run(thread) for thread, name in threads.items()}
 
     def patience_s(self) -> float:
         """No wait of a worker's is as long: it hangs."""
-        return max(WORKER_HANGS_S, 3 * self.config.upload.read_timeout.total_seconds())
+        upload, api = self.config.upload, self.config.credentials.api
+        longest = max(upload.read_timeout, upload.connect_timeout, *([] if api is None else [api.timeout]))
+        return max(WORKER_HANGS_S, 3 * longest.total_seconds())
 
     def headline(self) -> str:
         """State and weightiest reason, for the service manager."""
@@ -320,6 +322,7 @@ class Household:
             paused=self._paused,
             server_time=self._server_time,
             retention_s=config.retention.total_seconds(),
+            looked=self.pulse.looked,
         )
 
     def _scene(self) -> Scene:

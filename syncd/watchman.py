@@ -26,7 +26,7 @@ STOPPED_S = 10.0
 class Watchman:
     """`rounds` counts the clerk's rounds, `mend` begins anew what has died and names it, `headline` is the status line.
 
-    `working`: the workers that have something in hand, each with a number that changes whenever it ran. When none has for
+    `working`: the workers that have something in hand, each with a number that changes whenever it ran (None: that cannot be told). When none has for
     `patience_s()` seconds, `give_up` ends the process.
     """
 
@@ -38,7 +38,7 @@ class Watchman:
         rounds: Callable[[], int],
         mend: Callable[[], list[str]],
         headline: Callable[[], str],
-        working: Callable[[], Mapping[str, int]],
+        working: Callable[[], Mapping[str, int | None]],
         patience_s: Callable[[], float],
         give_up: Callable[[Fatal], None],
     ) -> None:
@@ -51,7 +51,7 @@ class Watchman:
         self._patience_s = patience_s
         self._give_up = give_up
         self._seen = -1
-        self._at_work: Mapping[str, int] = {}
+        self._at_work: Mapping[str, int | None] = {}
         self._looked_at = self._moved_at = self._ran_at = clock.monotonic()
         self._hangs = False
         self._told_at = self._fed_at = float("-inf")
@@ -61,7 +61,6 @@ class Watchman:
         now = self._clock.monotonic()
         if now - self._looked_at > STOPPED_S:
             self._moved_at = self._ran_at = now
-        self._looked_at = now
         rounds = self._rounds()
         if rounds != self._seen:
             self._seen, self._moved_at = rounds, now
@@ -73,6 +72,9 @@ class Watchman:
             self._told_at = now
             self._notifier.status(self._headline())
             self._look_at_work(now)
+        self._looked_at = (
+            self._clock.monotonic()
+        )  # what a look itself takes is no time in which we were stopped
 
     def _feed(self, now: float) -> None:
         """Four times as often as it must be."""
@@ -91,7 +93,7 @@ class Watchman:
 
     def _look_at_work(self, now: float) -> None:
         working = self._working()
-        if not working or working != self._at_work:
+        if not working or working != self._at_work or None in working.values():
             self._at_work, self._ran_at = working, now
             return
         still_s = now - self._ran_at

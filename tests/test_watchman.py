@@ -28,17 +28,22 @@ class Ear:
 class Scene:
     def __init__(self) -> None:
         self.clock, self.ear, self.rounds, self.dead = FakeClock(), Ear(), 0, list[str]()
-        self.working, self.given_up = dict[str, int](), list[Fatal]()
+        self.working, self.given_up = dict[str, int | None](), list[Fatal]()
+        self.headline_takes_s = 0.0
         self.man = Watchman(
             clock=self.clock,
             notifier=self.ear,  # type: ignore[arg-type]
             rounds=lambda: self.rounds,
             mend=lambda: self.dead,
-            headline=lambda: "idle",
+            headline=self.headline,
             working=lambda: self.working,
             patience_s=lambda: 600.0,
             give_up=self.given_up.append,
         )
+
+    def headline(self) -> str:
+        self.clock.advance(self.headline_takes_s)
+        return "idle"
 
     def spend(self, seconds: int, *, working: bool) -> None:
         for _ in range(seconds):
@@ -109,3 +114,18 @@ def test_time_in_which_the_whole_process_was_stopped_does_not_count() -> None:
         scene.spend(30, working=True)
     assert not scene.given_up
     assert not logged
+
+
+def test_where_it_cannot_be_told_whether_workers_ran_nobody_is_ended() -> None:
+    scene = Scene()
+    scene.working = {"file-0": None, "body-1": 4}
+    scene.spend(3600, working=True)
+    assert not scene.given_up
+
+
+def test_a_look_that_takes_long_itself_does_not_pass_for_a_time_in_which_we_were_stopped() -> None:
+    scene = Scene()
+    scene.working = {"file-0": 17}
+    scene.headline_takes_s = 11.0
+    scene.spend(900, working=True)
+    assert scene.given_up

@@ -7,6 +7,8 @@ Changed, never a wrong object.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from syncd.errors import Changed
 from syncd.model import Algorithm, PartSpan
 from syncd.ports import OpenFile, Sum, Sums
@@ -120,10 +122,18 @@ def _held(file: OpenFile, span: PartSpan, buffer: memoryview, algorithm: Algorit
     return HeldBody(data, running.value())
 
 
-def sum_of_span(file: OpenFile, span: PartSpan, block: memoryview, algorithm: Algorithm, sums: Sums) -> str:
-    """The sum of a span as a header carries it, read through the block. Raises Changed on a short file."""
+def sum_of_span(
+    file: OpenFile,
+    span: PartSpan,
+    block: memoryview,
+    algorithm: Algorithm,
+    sums: Sums,
+    looked: Callable[[], None] = lambda: None,
+) -> str:
+    """The sum of a span as a header carries it, read through the block; `looked` hears each. Raises Changed on a short file."""
     running = sums.new(algorithm)
     for at in range(0, span.size, len(block)):
         wanted = min(len(block), span.size - at)
         running.update(read_exactly(file, span.offset + at, block[:wanted]))
+        looked()
     return running.value()

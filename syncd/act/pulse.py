@@ -54,6 +54,10 @@ class Pulse:
             self._furthest.pop(body, None)
             self._beat(body.token)
 
+    def looked(self) -> None:
+        """A block of a file was read to be compared with what is known of it."""
+        self._last_at = self._clock.monotonic()
+
     def _beat(self, token: str) -> None:
         self._moved_at[token] = self._last_at = self._clock.monotonic()
         for known in (self._furthest, self._moved_at):
@@ -66,7 +70,7 @@ class Pulse:
             return None if token is None else self._moved_at.get(token)
 
     def last_at(self) -> float:
-        """Monotonic time at which a byte of any transfer last went further than ever; at first that of the start."""
+        """Monotonic time at which a byte of any transfer last went further than ever, or was compared; at first the start."""
         with self._lock:
             return self._last_at
 

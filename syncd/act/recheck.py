@@ -87,7 +87,7 @@ def whole_of_file(
     for span in spans(size, part_size):
         if world.halted():
             raise Stopping("the daemon is stopping, or paused")
-        parts.append((sum_of_span(file, span, block, algorithm, world.sums), span.size))
+        parts.append((sum_of_span(file, span, block, algorithm, world.sums, world.looked), span.size))
     return world.sums.whole(algorithm, parts, multipart=part_size is not None)
 
 

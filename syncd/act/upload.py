@@ -109,7 +109,7 @@ def _take_over_fingerprint(transfer: Transfer, world: World, file: OpenFile) -> 
 
 def _local_sum(transfer: Transfer, span: PartSpan, world: World, file: OpenFile) -> str:
     algorithm = transfer.algorithm or Algorithm.NONE
-    return sum_of_span(file, span, memoryview(bytearray(BLOCK)), algorithm, world.sums)
+    return sum_of_span(file, span, memoryview(bytearray(BLOCK)), algorithm, world.sums, world.looked)
 
 
 def _missing(transfer: Transfer, world: World, file: OpenFile, *, listed: bool) -> list[PartSpan]:
@@ -133,7 +133,7 @@ def _adopt(transfer: Transfer, world: World, file: OpenFile, span: PartSpan, par
         same = _local_sum(transfer, span, world, file) == part.checksum
         checksum: str | None = part.checksum
     else:
-        local = sum_of_span(file, span, memoryview(bytearray(BLOCK)), Algorithm.MD5, world.sums)
+        local = sum_of_span(file, span, memoryview(bytearray(BLOCK)), Algorithm.MD5, world.sums, world.looked)
         same = world.sums.whole(Algorithm.MD5, [(local, span.size)], multipart=False) == part.etag.strip('"')
         checksum = local if algorithm is Algorithm.MD5 else None
     usable = same and (checksum is not None or algorithm is Algorithm.NONE)

@@ -241,7 +241,7 @@ def _local_checksum(transfer: Transfer, world: World) -> str | None:
 def _sum_if_same(transfer: Transfer, world: World, file: OpenFile, algorithm: Algorithm) -> str | None:
     span = next(spans(transfer.fingerprint.size, None))
     try:
-        value = sum_of_span(file, span, memoryview(bytearray(BLOCK)), algorithm, world.sums)
+        value = sum_of_span(file, span, memoryview(bytearray(BLOCK)), algorithm, world.sums, world.looked)
     except Changed:
         return None
     if compare_open(transfer.fingerprint, file.fingerprint()) is Verdict.NEW_VERSION:

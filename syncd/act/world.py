@@ -103,6 +103,7 @@ class World:
     strangers: Strangers = field(default_factory=Strangers)
     server_time: ServerTime | None = None
     retention_s: float = 90 * 86400.0
+    looked: Callable[[], None] = lambda: None  # hears each block of a file that is read to be compared
 
     def halted(self) -> bool:
         """Whether nothing may be begun: the process is to stop, or a person has paused it."""

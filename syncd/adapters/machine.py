@@ -58,12 +58,16 @@ def _kind(mode: int) -> str:
     return "symlink" if stat.S_ISLNK(mode) else "other"
 
 
-def may_take_leases(root: bytes) -> bool:
+def may_take_leases(root: bytes, pid: int | None = None) -> bool:
     """Whether the kernel would tell this process of writers: it needs CAP_LEASE, or to own the files (fcntl(2)).
 
-    The owner of the root stands for the owner of the files in it.
+    The owner of the root stands for the owner of the files in it. `pid`: another whose capability is as good as ours.
     """
-    return _has_cap_lease() or in_time(lambda: _owns(root), otherwise=False)
+    return (
+        _has_cap_lease("self")
+        or (pid is not None and _has_cap_lease(str(pid)))
+        or in_time(lambda: _owns(root), otherwise=False)
+    )
 
 
 def _owns(root: bytes) -> bool:
@@ -73,8 +77,12 @@ def _owns(root: bytes) -> bool:
         return False
 
 
-def _has_cap_lease() -> bool:
-    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
+def _has_cap_lease(process: str) -> bool:
+    try:
+        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+    except OSError:
+        return False
+    for line in status.splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
     return False

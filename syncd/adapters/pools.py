@@ -179,13 +179,14 @@ class BodyThreads(_Threads):
         return job(buffer)
 
 
-def times_run(thread: int) -> int:
-    """How often the kernel gave this thread the processor: unchanged, it did nothing. -1 where it cannot be told.
+def times_run(thread: int) -> int | None:
+    """How often the kernel gave this thread the processor: unchanged, it did nothing. None where it cannot be told.
 
     `thread` is the kernel's number of it. proc(5): `/proc/self/task/N/status`.
     """
     try:
         status = Path(f"/proc/self/task/{thread}/status").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return -1
-    return sum(int(line.split()[1]) for line in status.splitlines() if "_ctxt_switches:" in line)
+        return None
+    switches = [int(line.split()[1]) for line in status.splitlines() if "_ctxt_switches:" in line]
+    return sum(switches) if switches else None

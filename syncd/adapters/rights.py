@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,27 +28,30 @@ class Removal:
     sticky: bool = False
 
 
-def directories(root: bytes, *, recursive: bool, most: int = MOST) -> Iterator[bytes]:
+Descend = Callable[[bytes], bool]
+"""Whether a directory at this path, relative to the root, can hold files that are meant."""
+
+
+def directories(root: bytes, *, descend: Descend, most: int = MOST) -> Iterator[bytes]:
     """The root and what lies below it, symlinks not followed; unreadable ones are passed over. Never raises OSError."""
-    ahead, seen = [root], 0
+    ahead, seen, above = [root], 0, len(root.rstrip(b"/")) + 1
     while ahead and seen < most:
         path = ahead.pop()
         seen += 1
         yield path
-        if not recursive:
-            return
         try:
             with os.scandir(path) as entries:
-                ahead += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+                below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+                ahead += [each for each in below if descend(each[above:])]
         except OSError:
             continue
 
 
-def hindrance(root: bytes, *, recursive: bool, pid: int | None = None) -> Removal | None:
+def hindrance(root: bytes, *, descend: Descend, pid: int | None = None) -> Removal | None:
     """The first directory out of which we may not take files; None if there is none. `pid`: whose mounts count too."""
     if is_read_only(root, pid):
         return Removal(root, read_only=True)
-    return next(filter(None, map(_hindrance, directories(root, recursive=recursive))), None)
+    return next(filter(None, map(_hindrance, directories(root, descend=descend))), None)
 
 
 def _hindrance(directory: bytes) -> Removal | None:

@@ -49,8 +49,13 @@ def _name(uid: int) -> str:
 def machine_itself(config: Config) -> Iterator[Finding]:
     """Limits and the ledger's place."""
     watched = [folder for folder in config.folders if folder.watch != "poll"]
-    count = sum(map(_directories, watched))
-    yield premises.watches(count, limits.watches(), instance=not watched or limits.may_watch())
+    counts = [_directories(folder) for folder in watched]
+    yield premises.watches(
+        None if None in counts else sum(filter(None, counts)),
+        limits.watches(),
+        instance=not watched or limits.may_watch(),
+        more=rights.MOST in counts,
+    )
     upload = config.upload
     yield premises.descriptors(limits.open_files(_daemon(config)), files=upload.files, parts=upload.parts)
     facts = machine.in_time(lambda: _ledger_facts(config.state), otherwise=None)
@@ -62,12 +67,18 @@ def _daemon(config: Config) -> int | None:
     return machine.lock_holder(Path(f"{config.state}.lock"))
 
 
-def _directories(folder: Folder) -> int:
-    """At most some ten thousand, and none where nobody answers."""
+def _directories(folder: Folder) -> int | None:
+    """At most some ten thousand; None where it takes too long to count them."""
     root = os.fsencode(folder.path)
+    silent: int | None = None
     return machine.in_time(
-        lambda: sum(1 for _ in rights.directories(root, recursive=folder.recursive)), otherwise=0
+        lambda: sum(1 for _ in rights.directories(root, descend=_selected(folder))), otherwise=silent
     )
+
+
+def _selected(folder: Folder) -> rights.Descend:
+    """What is excluded (`lost+found`, the trash of a desktop) is in nobody's way."""
+    return folder_policy(folder).selection.descends
 
 
 def _ledger_facts(ledger: Path) -> premises.LedgerFacts:
@@ -75,6 +86,7 @@ def _ledger_facts(ledger: Path) -> premises.LedgerFacts:
     return premises.LedgerFacts(
         directory=str(directory),
         me=_name(os.geteuid()),
+        made=ledger.parent.is_dir(),
         hindered=_hindered(directory, ledger),
         far=lies_on_another_machine(directory),
         exposed=_exposed(ledger),
@@ -86,6 +98,7 @@ def _silent(ledger: Path) -> premises.LedgerFacts:
     return premises.LedgerFacts(
         directory=str(ledger.parent),
         me=_name(os.geteuid()),
+        made=True,
         hindered="it does not answer",
         far=True,
         exposed=None,
@@ -140,7 +153,7 @@ def _folder(folder: Folder, disk: PatientDisk, pid: int | None, *, only_size: bo
         me=_name(os.geteuid()),
         mounted=identity.is_mount,
         free_bytes=disk.free_bytes(root),
-        may_ask=machine.may_take_leases(root),
+        may_ask=machine.may_take_leases(root, pid),
         hindrance=None if disposal.keeps else _hindrance(root, folder, pid),
         target=_target(disposal, pid),
         same_file_system=disposal.move_to is None or _device(disposal.move_to) == identity.dev,
@@ -152,7 +165,7 @@ def _folder(folder: Folder, disk: PatientDisk, pid: int | None, *, only_size: bo
 def _hindrance(root: bytes, folder: Folder, pid: int | None) -> premises.Hindrance | None:
     silent: rights.Removal | None = rights.Removal(root)
     found = machine.in_time(
-        lambda: rights.hindrance(root, recursive=folder.recursive, pid=pid), otherwise=silent
+        lambda: rights.hindrance(root, descend=_selected(folder), pid=pid), otherwise=silent
     )
     if found is None:
         return None

@@ -30,13 +30,18 @@ def user(me: str, owner: str | None) -> Finding:
     )
 
 
-def watches(directories: int, limit: int | None, *, instance: bool) -> Finding:
-    """Whether the kernel grants as many inotify watches as there are directories."""
+def watches(directories: int | None, limit: int | None, *, instance: bool, more: bool = False) -> Finding:
+    """Whether the kernel grants as many inotify watches as there are directories; `more`: there are more than were counted."""
     if not instance:
         return here.NO_INSTANCE.found()
+    if directories is None:
+        return skipped([Check.WATCHES], "how many directories there are cannot be told in time")[0]
     if limit is not None and directories > limit:
         return here.FEW_WATCHES.found(directories=directories, limit=limit, wanted=2 * directories)
-    return well(Check.WATCHES, f"{directories} of at most {limit or 'any number of'} directories to watch")
+    least = "at least " if more else ""
+    return well(
+        Check.WATCHES, f"{least}{directories} of at most {limit or 'any number of'} directories to watch"
+    )
 
 
 def descriptors(limit: int, *, files: int, parts: int) -> Finding:
@@ -49,10 +54,11 @@ def descriptors(limit: int, *, files: int, parts: int) -> Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """Where the ledger is kept. `hindered`: why it cannot be written; `exposed`: what others may look into, and its mode."""
+    """Where the ledger is kept. `made`: its directory is there, else `directory` is the one above; `hindered`: why it cannot be written; `exposed`: what others may look into, and its mode."""
 
     directory: str
     me: str
+    made: bool = True
     hindered: str | None
     far: bool
     exposed: tuple[str, int] | None
@@ -65,6 +71,8 @@ def ledger(facts: LedgerFacts) -> list[Finding]:
 
 
 def _ledger_place(facts: LedgerFacts) -> Finding:
+    if facts.hindered is not None and not facts.made:
+        return here.LEDGER_NOT_MADE.found(directory=facts.directory, me=facts.me)
     if facts.hindered is not None:
         return here.LEDGER_UNWRITABLE.found(directory=facts.directory, me=facts.me, reason=facts.hindered)
     if facts.far:

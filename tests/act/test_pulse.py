@@ -65,3 +65,11 @@ def test_it_remembers_no_more_than_it_must(clock: FakeClock) -> None:
         pulse.went(BodyName(f"token-{number}", 1), 5)
     assert len(pulse._furthest) == len(pulse._moved_at) == 10_000
     assert pulse.moved_at("token-19999") is not None
+
+
+def test_a_block_that_is_read_to_be_compared_is_heard_too(clock: FakeClock) -> None:
+    pulse = Pulse(clock)
+    began = pulse.last_at()
+    clock.advance(700.0)
+    pulse.looked()
+    assert pulse.last_at() == began + 700.0

@@ -68,12 +68,14 @@ def test_leases_are_for_owners_and_for_the_capability(
     root = os.fsencode(tmp_path)
     assert machine.may_take_leases(root)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda: False)
+    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: False)
     assert not machine.may_take_leases(root)
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda: True)
+    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: True)
     assert machine.may_take_leases(root)
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda: False)
+    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: False)
     assert not machine.may_take_leases(root + b"/none")
+    monkeypatch.setattr(machine, "_has_cap_lease", lambda process: process == "77")
+    assert machine.may_take_leases(root, 77), "the daemon's capability is what counts"
 
 
 def test_the_holder_of_a_lock_is_found_without_touching_it(tmp_path: Path) -> None:

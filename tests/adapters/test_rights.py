@@ -43,22 +43,23 @@ def test_the_tree_is_walked_without_following_symlinks_and_not_for_ever(tree: Pa
     (tree / "loop").symlink_to(tree)
     (tree / "file").write_text("")
     root = os.fsencode(tree)
-    assert sorted(rights.directories(root, recursive=True)) == [root, root + b"/a", root + b"/a/b"]
-    assert list(rights.directories(root, recursive=False)) == [root]
-    assert len(list(rights.directories(root, recursive=True, most=2))) == 2
-    assert list(rights.directories(root + b"/none", recursive=True)) == [root + b"/none"]
+    assert sorted(rights.directories(root, descend=lambda _: True)) == [root, root + b"/a", root + b"/a/b"]
+    assert list(rights.directories(root, descend=lambda _: False)) == [root]
+    assert len(list(rights.directories(root, descend=lambda _: True, most=2))) == 2
+    assert list(rights.directories(root + b"/none", descend=lambda _: True)) == [root + b"/none"]
 
 
 def test_where_everything_can_be_written_nothing_hinders(tree: Path, powerless: None) -> None:
-    assert rights.hindrance(os.fsencode(tree), recursive=True) is None
+    assert rights.hindrance(os.fsencode(tree), descend=lambda _: True) is None
 
 
 def test_a_directory_below_that_cannot_be_written_hinders(tree: Path, request: pytest.FixtureRequest) -> None:
     (tree / "a" / "b").chmod(0o555)
     request.getfixturevalue("powerless")
     root = os.fsencode(tree)
-    assert rights.hindrance(root, recursive=True) == Removal(root + b"/a/b")
-    assert rights.hindrance(root, recursive=False) is None
+    assert rights.hindrance(root, descend=lambda _: True) == Removal(root + b"/a/b")
+    assert rights.hindrance(root, descend=lambda path: path != b"a/b") is None, "excluded, it hinders nobody"
+    assert rights.hindrance(root, descend=lambda _: False) is None
 
 
 def test_a_sticky_directory_keeps_the_files_of_others(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,14 +67,14 @@ def test_a_sticky_directory_keeps_the_files_of_others(tree: Path, monkeypatch: p
     root = os.fsencode(tree)
     monkeypatch.setattr(rights, "_has_cap_fowner", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert rights.hindrance(root, recursive=True) is None
+    assert rights.hindrance(root, descend=lambda _: True) is None
     tree.chmod(0o1777)
-    assert rights.hindrance(root, recursive=True) == Removal(root, sticky=True)
+    assert rights.hindrance(root, descend=lambda _: True) == Removal(root, sticky=True)
     (tree / "film").unlink()
-    assert rights.hindrance(root, recursive=True) is None
+    assert rights.hindrance(root, descend=lambda _: True) is None
     (tree / "film").write_text("")
     monkeypatch.setattr(rights, "_has_cap_fowner", lambda: True)
-    assert rights.hindrance(root, recursive=True) is None
+    assert rights.hindrance(root, descend=lambda _: True) is None
 
 
 def test_what_is_not_there_is_neither_read_only_nor_on_a_device(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from support.pki import self_signed
@@ -227,3 +228,12 @@ def test_the_rule_for_uploads_that_are_left_open(
 ) -> None:
     rig.store.habits.sweeps_after_days = days
     examine().found("stale uploads", "warn", text, remedy)
+
+
+def test_who_stops_to_listen_in_the_middle_leaves_no_upload_open(rig: Rig) -> None:
+    with subprocess.Popen(rig.command("doctor"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        assert child.stdout is not None
+        while not child.stdout.readline().startswith(b"ok    create upload"):
+            assert child.poll() is None
+        child.stdout.close()
+    assert rig.store.uploads() == []

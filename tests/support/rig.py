@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from support.endpoint import Endpoint, Issuer
+from support.story import assert_one_story
+from support.visitor import free_port
 
 from syncd.demo.store import Store
 from syncd.demo.store.faults import Fault, Record
@@ -27,6 +29,8 @@ from syncd.demo.store.faults import Fault, Record
 BLOCK = 1 << 20
 WATCH = os.environ.get("SYNCD_TEST_WATCH", "auto")
 """`poll` runs everything without inotify: hints only save time, the scan is the truth."""
+PAGE = os.environ.get("SYNCD_TEST_PAGE") == "1"
+"""Every daemon has the page on, and tells one story everywhere before it is stopped: see `support.story`."""
 TOKEN = "a-token-of-the-rig"
 
 
@@ -97,7 +101,7 @@ class Rig:
         token_file.write_text(TOKEN)
         token_file.chmod(0o600)
         self.config = place / "config.yaml"
-        self.write_config(**config)
+        self.write_config(**{"listen": free_port() if PAGE else None} | config)
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []  # every line of every life, and what other commands printed
         self.around: list[
@@ -188,8 +192,18 @@ log: {{level: info, format: json}}
 
     def stop(self, patience: float = 30.0) -> int:
         """SIGTERM; the exit code."""
+        if PAGE:
+            self.assert_one_story()
         self.signal(signal.SIGTERM)
         return self.ended(patience)
+
+    def assert_one_story(self) -> None:
+        """Status, page, metrics and log agree, where the page is on."""
+        listening = [each["url"] for each in self.events if each.get("event") == "page_listens"]
+        port = listening[-1].rstrip("/").rpartition(":")[2] if listening else ""
+        still = f":{port}" in self.config.read_text()  # a reload may have closed it
+        if listening and still and self.child is not None and self.child.poll() is None:
+            assert_one_story(self.status, int(port), self.events)
 
     def signal(self, number: int) -> None:
         """To the daemon itself, whatever is around it; harmless when it has ended."""

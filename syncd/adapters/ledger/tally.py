@@ -25,7 +25,7 @@ def count_all(connection: sqlite3.Connection) -> Counts:
     by_state |= _ended(connection)
     size, sent, oldest = connection.execute(
         "SELECT coalesce(sum(size), 0), coalesce(sum((SELECT sum(part.size) FROM part WHERE part.transfer = transfer.id)), 0), "
-        f"min(discovered_at) {_LIVE} AND parked_reason IS NULL"
+        f"min(discovered_at) {_LIVE} AND parked_reason IS NULL AND state <> 'verified'"
     ).fetchone()
     return Counts(
         by_state=by_state, parked=parked, pending=pending, pending_bytes=size - sent, oldest_pending_at=oldest

@@ -6,6 +6,8 @@ not, once that has lasted.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from syncd.console.facts import Readings
 from syncd.console.headline import Document, opening
 from syncd.decide.words import span
@@ -19,14 +21,17 @@ def unwell(readings: Readings, document: Document) -> str | None:
         return f"the daemon has not come round for {span(readings.round_s)}"
     if readings.status.paused is not None:
         return None
-    if _waits_s(readings, document["state"]) <= PATIENCE_S:
+    waits_s = _waits_s(readings, document)
+    if waits_s <= PATIENCE_S:
         return None
-    return f"nothing has got on for {span(readings.moved_s)}: {opening(document)}"
+    return f"nothing has got on for {span(waits_s)}: {opening(document)}"
 
 
-def _waits_s(readings: Readings, state: str) -> float:
+def _waits_s(readings: Readings, document: Document) -> float:
     """How long there has been something to do and nothing came of it."""
-    if state == "blocked":
-        return readings.moved_s
-    since = readings.work_since
-    return 0.0 if since is None else min(readings.moved_s, readings.status.now - since)
+    if document["state"] == "blocked":
+        since = [each["since"] for each in document["reasons"][:1] if each["since"] is not None]
+        blocked_at = datetime.fromisoformat(since[0]).timestamp() if since else 0.0
+        return min(readings.moved_s, readings.status.now - blocked_at)
+    begun = readings.work_since
+    return 0.0 if begun is None else min(readings.moved_s, readings.status.now - begun)

@@ -42,6 +42,12 @@ LEDGER_UNWRITABLE = Trouble(
     "{directory} cannot be written by {me}: {reason}",
     "give it to the daemon's user (chown, or StateDirectory=syncd in the unit), or set the key `state`",
 )
+LEDGER_NOT_MADE = Trouble(
+    Check.LEDGER,
+    WARN,
+    "its place below {directory} is not made yet, and {me} may not make it",
+    "`systemctl start syncd`, whose StateDirectory= makes it, or set `state` to a path that is there",
+)
 LEDGER_FAR = Trouble(
     Check.LEDGER,
     WARN,

@@ -235,7 +235,7 @@ LEFT_OPEN = Trouble(
 NO_RULE = Trouble(
     Check.STALE,
     WARN,
-    "no lifecycle rule of {bucket} ends uploads that are left open",
+    "the store names no lifecycle rule of {bucket} that ends uploads that are left open",
     "give the bucket a lifecycle rule with AbortIncompleteMultipartUpload, some days longer than a machine may be off",
 )
 HASTY_RULE = Trouble(

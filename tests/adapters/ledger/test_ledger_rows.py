@@ -375,6 +375,9 @@ def test_counts_tell_where_the_files_stand_and_parked_ones_once(
     parked = scribe.bring(b"parked", State.SETTLED, size=1000)
     sets = Columns(parked_reason="its key is taken")
     ledger.commit([Amend(id=parked, was=State.SETTLED, sets=sets, why="parked")])
+    scribe.bring(
+        b"waits for its age", State.VERIFIED, size=900
+    )  # its bytes are there: it is pending and no more
     clock.advance(5.0)
     scribe.discover(b"new", size=7)
     going = scribe.bring(b"going", State.UPLOADING, size=30)
@@ -384,9 +387,9 @@ def test_counts_tell_where_the_files_stand_and_parked_ones_once(
     ledger.record_part(going, part(1), sent=10, resent=0)
     counts = ledger.counts()
     assert counts.by_state == dict.fromkeys(State, 0) | dict.fromkeys(
-        [State.DISCOVERED, State.UPLOADING, State.DONE, State.VANISHED], 1
+        [State.DISCOVERED, State.UPLOADING, State.VERIFIED, State.DONE, State.VANISHED], 1
     )
-    assert (counts.parked, counts.pending, counts.pending_bytes) == (1, 2, 7 + 30 - 10)
+    assert (counts.parked, counts.pending, counts.pending_bytes) == (1, 3, 7 + 30 - 10)
     assert counts.oldest_pending_at == START + 5
 
 

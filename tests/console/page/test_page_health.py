@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ def sentence(**known: Any) -> str | None:
         {**READY, "moved_s": LATE, "work_since": NOW - 599},
         {**READY, "moved_s": LATE, "paused": Pause(since=NOW - 5000)},
         {**READY, "moved_s": 10.0, "closed": NETWORK},
+        {"moved_s": 1e6, "counts": counts(settled=1), "closed": replace(DENIED, since=NOW - 2)},
     ],
     ids=str,
 )

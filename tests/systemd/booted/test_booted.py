@@ -66,6 +66,19 @@ def test_installed_three_lines_edited_started_and_a_file_that_is_dropped_is_in_s
         run("sh", "-c", f"rm -rf {STATE}/* {CAPTURE}/*")
 
 
+def test_a_folder_of_captures_that_was_there_before_keeps_its_owner_and_mode(installed: Machine) -> None:
+    before = CAPTURE.stat()
+    try:
+        run("chown", "nobody:nogroup", str(CAPTURE))
+        CAPTURE.chmod(0o755)
+        run("dpkg", "--install", os.environ["SYNCD_DEB"])
+        kept = CAPTURE.stat()
+        assert (kept.st_mode & 0o7777, kept.st_uid) == (0o755, pwd.getpwnam("nobody").pw_uid)
+    finally:
+        os.chown(CAPTURE, before.st_uid, before.st_gid)
+        CAPTURE.chmod(before.st_mode & 0o7777)
+
+
 def test_the_shell_completes_the_verbs(installed: Machine) -> None:
     script = """
         . /usr/share/bash-completion/completions/syncd
