@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from syncd.cli.asking import absolute, ask, configured
-from syncd.cli.options import config_option
+from syncd.cli.options import complete_path, config_option
 from syncd.cli.words import bytes_text, plain
 
 
 @click.command("explain")
 @config_option
-@click.argument("path", metavar="PATH", type=click.Path())
+@click.argument("path", metavar="PATH", shell_complete=complete_path)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def command(config_file: Path, path: str, as_json: bool) -> int:
     """Tell where one file stands and what it waits for.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from syncd.config.units import parse_duration, parse_size
 
@@ -43,6 +44,11 @@ class Size(click.ParamType[int]):
             return parse_size(str(value).removesuffix("/s"))
         except ValueError as wrong:
             return self.fail(f"{value!r} {wrong}", param, ctx)
+
+
+def complete_path(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a path. Not click.Path: that asks the disk, and a file server may never answer."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def config_option(verb: Verb) -> Verb:

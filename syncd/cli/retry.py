@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from syncd.cli.asking import absolute, configured, step_in
-from syncd.cli.options import config_option
+from syncd.cli.options import complete_path, config_option
 from syncd.cli.words import plain
 
 
 @click.command("retry")
 @config_option
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path())
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_path)
 @click.option(
     "--all", "everything", is_flag=True, help="All files that are parked or wait for their next try."
 )

@@ -11,7 +11,7 @@ import click
 
 from syncd.cli.asking import absolute, ask, configured
 from syncd.cli.listing import Pages, tell_json
-from syncd.cli.options import config_option
+from syncd.cli.options import complete_path, config_option
 from syncd.cli.words import path_text, plain
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Entry = dict[str, Any]
 
 @click.command("verify")
 @config_option
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path())
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_path)
 @click.option("--local", is_flag=True, help="Read the local files too, and compare their bytes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def command(config_file: Path, paths: tuple[str, ...], local: bool, as_json: bool) -> int:
