@@ -94,7 +94,8 @@ class Repeats:
     def __init__(self, monotonic: Callable[[], float], window_s: float = REPEAT_WINDOW_S) -> None:
         self._monotonic = monotonic
         self._window_s = window_s
-        self._lock = threading.Lock()  # guards _seen
+        # Guards _seen. Reentrant: the garbage collector may run inside, and what it ends may log (asyncio's tasks do).
+        self._lock = threading.RLock()
         self._seen: OrderedDict[tuple[str, ...], tuple[float, int]] = OrderedDict()
 
     def __call__(self, _logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
@@ -136,7 +137,7 @@ class _Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lock = threading.Lock()  # lines of several threads stay whole
+        self._lock = threading.RLock()  # lines of several threads stay whole; reentrant as in Repeats
 
     def itself(self, *_names: Any) -> _Lines:
         """One for all: structlog asks for a logger per name."""

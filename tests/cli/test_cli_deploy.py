@@ -231,6 +231,6 @@ def test_the_configuration_on_the_page_is_a_good_one(
     folder.mkdir()
     text = found[1].replace("/etc/syncd/token", str(token)).replace("/srv/capture", str(folder))
     config = tmp_path / "config.yaml"
-    config.write_text(f"{text}state: {tmp_path / 'state'}\n")
+    config.write_text(text.replace("/var/lib/syncd", str(tmp_path)).replace("/run/syncd", str(tmp_path)))
     code = main(["check", "-c", str(config)])
     assert code == 0, capsys.readouterr()

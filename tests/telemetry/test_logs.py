@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -251,3 +252,24 @@ def test_lines_of_many_threads_stay_whole(stream: io.StringIO) -> None:
     for thread in threads:
         thread.join()
     assert len(lines(stream)) == 200
+
+
+def test_what_the_garbage_collector_ends_in_the_middle_may_log_too() -> None:
+    repeats = logs.Repeats(lambda: 0.0)
+
+    class Collects(OrderedDict[Any, Any]):
+        """Something is ended in the middle, and says so."""
+
+        def pop(self, *given: Any) -> Any:
+            kept = super().pop(*given)
+            if "inner" not in str(given):
+                repeats(None, "error", {"level": "error", "event": "inner"})
+            return kept
+
+    repeats._seen = Collects()
+    told = threading.Thread(
+        target=lambda: repeats(None, "error", {"level": "error", "event": "outer"}), daemon=True
+    )
+    told.start()
+    told.join(10.0)
+    assert not told.is_alive(), "it waits for itself"
