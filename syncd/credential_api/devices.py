@@ -15,7 +15,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,57}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX = re.compile(r"(?!/)(?:(?!\.{1,2}/)[^/*?$\x00-\x1f\x7f]+/)+")
 _LONGEST_PREFIX = 900  # bytes; a whole key has 1,024
-_KMS_KEY = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:(?:key|alias)/[A-Za-z0-9/_-]+")
+_KMS_KEY = re.compile(r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,10 @@ def problems_of(device: Device) -> Iterator[str]:
     if not _PREFIX.fullmatch(device.prefix) or len(device.prefix.encode()) > _LONGEST_PREFIX:
         yield "prefix is none, expected folders/such/as/these/ with a / at the end and no *, ? or $ in it"
     if device.kms_key_arn is not None and not _KMS_KEY.fullmatch(device.kms_key_arn):
-        yield "kms_key_arn is none, expected arn:aws:kms:REGION:ACCOUNT:key/ID"
+        yield (
+            "kms_key_arn is none, expected arn:aws:kms:REGION:ACCOUNT:key/ID; an alias will not do:"
+            " in a policy's Resource its ARN means the alias, not its key"
+        )
 
 
 def overlaps(devices: Iterable[Device]) -> Iterator[tuple[Device, Device]]:

@@ -92,8 +92,8 @@ def _clashes(device: Device, others: list[Device]) -> list[str]:
 
 
 def dynamodb_client(region: str | None = None, endpoint_url: str | None = None) -> DynamoDBClient:
-    """A client that gives up after a few seconds."""
-    config = Config(retries={"total_max_attempts": 3, "mode": "standard"}, connect_timeout=2, read_timeout=3)
+    """A client that gives up after a few seconds: with that of STS, before the Lambda's time is over."""
+    config = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=1, read_timeout=2)
     return boto3.session.Session().client(
         "dynamodb", region_name=region, endpoint_url=endpoint_url, config=config
     )

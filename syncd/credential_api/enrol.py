@@ -7,9 +7,11 @@ adding lines, and what would not read back as the same devices and the new one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
 from syncd.credential_api.devices import BadRegistration, Device
-from syncd.credential_api.registry import clashes, parse_registry
+from syncd.credential_api.registry import SETTLED_S, clashes, parse_registry
 
 _FAST: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NEW: Final = """\
@@ -31,6 +33,10 @@ devices:
 _MODE: Final = 0o640
 
 Found = list[tuple[str, Device]]
+
+
+class ReadersLost(PermissionError):
+    """The new file cannot be given the old one's group, so whoever reads it as a member of that could not any more."""
 
 
 class NotEditable(Exception):
@@ -87,7 +93,7 @@ def default_bucket(path: Path) -> str | None:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_FAST)  # noqa: S506 - a SafeLoader
         return str(document["defaults"]["bucket"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError):
+    except (OSError, yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError):
         return None  # what is wrong with it is told when it is read in earnest
 
 
@@ -173,19 +179,35 @@ def _last_line(node: Node) -> int:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whoever could read it before still can."""
+    """Whoever could read it as one of its group still can. Raises ReadersLost, and the old file stays."""
     before = path.stat() if path.exists() else None
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             if before is not None:
-                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-                with contextlib.suppress(PermissionError):
-                    os.fchown(descriptor, before.st_uid, before.st_gid)
+                _hand_over(descriptor, before)
             file.write(text)
             file.flush()
+            _look_settled(descriptor)
             os.fsync(descriptor)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _hand_over(descriptor: int, before: os.stat_result) -> None:
+    """Only root may give a file away; everybody may give it to a group that he is in."""
+    for owner in (before.st_uid, -1):
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, owner, before.st_gid)
+            break
+    if before.st_mode & stat.S_IRWXG and os.fstat(descriptor).st_gid != before.st_gid:
+        raise ReadersLost(errno.EPERM, f"it belongs to the group {before.st_gid}, which you are not in")
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _look_settled(descriptor: int) -> None:
+    """A server lets a file rest before it believes it. This one gets its name when it is whole: there is nothing to wait for."""
+    earlier = time.time_ns() - int(2e9 * SETTLED_S)
+    os.utime(descriptor, ns=(earlier, earlier))

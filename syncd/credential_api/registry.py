@@ -5,7 +5,9 @@
       cam-07: {token_sha256: "HEX"}
 
 A token is looked up by its digest in a dict, so ten thousand devices answer as fast as ten. Of a changed file that
-is not good the log tells, and the old one goes on: a typing mistake must not lock a whole fleet out.
+is not good the log tells, and the old one goes on: a typing mistake must not lock a whole fleet out, nor must a file
+that is just being written. So a file without `devices` is refused, and one that was written to less than a second ago
+is left for the next request.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import hmac
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 import yaml
@@ -43,8 +46,28 @@ _KEYS: Final = {
 _NAMES: Final = {str: "text, in quotes", list: "a list", bool: "true or false"}
 _MAY_BE_NULL: Final = {"expires", "kms_key_arn", "prefix"}
 
-Stamp = tuple[int, int, int]
+SETTLED_S: Final = 1.0
+"""How old what was written last must be: whoever writes in place writes again before that."""
+RETRY_S: Final = 5.0
+"""How soon a file that was refused is tried again as it is: a directory's mode and a want of descriptors do not show."""
+
 Entries = dict[str, tuple[str, Device]]  # by digest; the digest once more, to be compared
+
+
+class Stamp(NamedTuple):
+    """What changes when the file does."""
+
+    mtime_ns: int
+    ctime_ns: int
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    stamp: Stamp | None
+    problems: list[str]
+    again_at: float
 
 
 class _Loader(_FAST):  # type: ignore[misc]  # its base is one of two classes, both of yaml
@@ -58,10 +81,12 @@ class _Loader(_FAST):  # type: ignore[misc]  # its base is one of two classes, b
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """One mapping."""
         seen = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key.value, str):
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is no text", problem_mark=key.start_mark)
+            if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key.value, str) else id(key))
+            seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
@@ -69,13 +94,22 @@ class _Loader(_FAST):  # type: ignore[misc]  # its base is one of two classes, b
 class Registry:
     """The devices of one file."""
 
-    def __init__(self, path: Path) -> None:
-        """Reads it. Raises BadRegistration."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads it, however young it is. `wall` is the clock of the file system. Raises BadRegistration."""
         self._path = path
-        self._reading = threading.Lock()  # guards _stamp; whoever does not get it goes on with what is there
+        self._wall = wall
+        self._monotonic = monotonic
+        self._reading = threading.Lock()  # guards all below; who does not get it goes on with what is there
         self.parses = 0  # how often the file was read
+        self._refused: _Refusal | None = None
         self._stamp = self._look()
-        self._entries = self._parsed()
+        self._entries = self._parsed(self._stamp)
 
     def by_digest(self, digest: str) -> Device | None:
         """The device of this digest, by the file as it is now."""
@@ -88,14 +122,39 @@ class Registry:
             return
         try:
             stamp = self._look()
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._entries = self._parsed()
-                log.info("registry_read", devices=len({each.name for _, each in self._entries.values()}))
-        except BadRegistration as bad:
-            log.error("registry_refused", problems=bad.problems[:20])  # noqa: TRY400 - it says all there is to say
+            if stamp == self._stamp:
+                self._refused = None
+            elif self._due(stamp):
+                self._take(stamp)
         finally:
             self._reading.release()
+
+    def _due(self, stamp: Stamp | None) -> bool:
+        """Not while somebody may be writing, and not with every request where it was refused as it is."""
+        if stamp is not None and abs(self._wall() - stamp.mtime_ns / 1e9) < SETTLED_S:
+            return (
+                False  # a time to come is no age: another machine's clock must not keep a file out for hours
+            )
+        refused = self._refused
+        return refused is None or refused.stamp != stamp or self._monotonic() >= refused.again_at
+
+    def _take(self, stamp: Stamp | None) -> None:
+        try:
+            self._entries = self._parsed(stamp)
+        except BadRegistration as bad:
+            self._refuse(stamp, bad.problems)
+        except Exception as surprise:  # noqa: BLE001 - whatever it is, the devices that are there must go on
+            self._refuse(stamp, [f"{self._path}: cannot be read ({type(surprise).__name__})"])
+        else:
+            self._stamp, self._refused = stamp, None
+            log.info("registry_read", devices=len({each.name for _, each in self._entries.values()}))
+
+    def _refuse(self, stamp: Stamp | None, problems: list[str]) -> None:
+        """What was told already is not told again."""
+        told = self._refused
+        if told is None or (told.stamp, told.problems) != (stamp, problems):
+            log.error("registry_refused", problems=problems[:20])
+        self._refused = _Refusal(stamp, problems, self._monotonic() + RETRY_S)
 
     def _look(self) -> Stamp | None:
         """None where there is no file."""
@@ -103,21 +162,27 @@ class Registry:
             found = os.stat(self._path)  # noqa: PTH116 - once per request
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return Stamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
-    def _parsed(self) -> Entries:
+    def _parsed(self, stamp: Stamp | None) -> Entries:
         self.parses += 1
-        return {digest: (digest, device) for digest, device in read_registry(self._path)}
+        text = _text(self._path)
+        if self._look() != stamp:
+            raise BadRegistration([f"{self._path}: changed while it was read, expected one that is whole"])
+        return {digest: (digest, device) for digest, device in parse_registry(text, self._path)}
 
 
 def read_registry(path: Path) -> list[tuple[str, Device]]:
     """Every digest with its device. Raises BadRegistration with all that is wrong."""
+    return parse_registry(_text(path), path)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as trouble:
         reason = trouble.strerror if isinstance(trouble, OSError) else "it is not UTF-8"
         raise BadRegistration([f"{path}: cannot be read: {reason}"]) from None
-    return parse_registry(text, path)
 
 
 def parse_registry(text: str, path: Path) -> list[tuple[str, Device]]:
@@ -134,15 +199,18 @@ def parse_registry(text: str, path: Path) -> list[tuple[str, Device]]:
 
 def _document(text: str, path: Path) -> dict[str, Any]:
     try:
-        document = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 - a SafeLoader of our own
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader of our own
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise BadRegistration([f"{path}{line}: cannot be read as YAML: {error.problem}"]) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # The last four are those of yaml's own constructors, where a tag does not fit: `!!bool x`.
         raise BadRegistration([f"{path}: cannot be read as YAML ({type(error).__name__})"]) from None
-    if not isinstance(document, dict) or not document.keys() <= {"devices", "defaults"}:
-        raise BadRegistration([f"{path}: expected the keys devices and, if you like, defaults"])
+    if not isinstance(document, dict) or not {"devices"} <= document.keys() <= {"devices", "defaults"}:
+        raise BadRegistration(
+            [f"{path}: expected the keys devices ({{}} where there is none) and, if you like, defaults"]
+        )
     return document
 
 
@@ -153,9 +221,14 @@ class _Entry:
 
 
 def _entries(document: Mapping[str, Any], problems: list[str]) -> Iterator[_Entry]:
-    devices, defaults = document.get("devices") or {}, document.get("defaults") or {}
+    devices, defaults = (
+        {} if (part := document.get(key)) is None else part for key in ("devices", "defaults")
+    )
     if not isinstance(defaults, dict) or not defaults.keys() <= {"bucket"}:
         problems.append("defaults: expected {bucket: NAME}")
+        return
+    if not isinstance(defaults.get("bucket", ""), str):
+        problems.append("defaults.bucket is wrong, expected text, in quotes")
         return
     if not isinstance(devices, dict):
         problems.append("devices: expected one key for each device")

@@ -18,6 +18,9 @@ ROUTES: Final = {"Post": f"POST {PATH}", "Get": f"GET {PATH}", "Presign": f"POST
 REQUESTS_PER_S, REQUESTS_AT_ONCE = 50, 100
 """A device asks about once an hour; after an outage of the network a fleet asks all at once, and again if told 429."""
 
+TIMEOUT_S: Final = 20
+"""Longer than table and STS take to give up, one after the other: a device is told so instead of a bare 500 or 503."""
+
 SETUP: Final = Setup(
     account="${AWS::AccountId}",
     region="${AWS::Region}",
@@ -102,7 +105,7 @@ def _function() -> dict[str, Resource]:
             Handler="syncd.credential_api.lambda_handler.handler",
             Code={"S3Bucket": {"Ref": "CodeBucket"}, "S3Key": {"Ref": "CodeKey"}},
             Role={"Fn::GetAtt": ["ExecutionRole", "Arn"]},
-            Timeout=10,
+            Timeout=TIMEOUT_S,
             MemorySize=256,
             LoggingConfig={"LogGroup": {"Ref": "Log"}},
             Environment={

@@ -27,6 +27,7 @@ _REFUSED_FROM: Final = (
     64 << 10
 )  # what is longer than a body may be, but not by much, is answered by the application
 _THREADS: Final = 8
+MOST_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,17 @@ class Server:
     """One application on one address between `start` and `stop`. Without a certificate the address must be loopback."""
 
     def __init__(
-        self, application: Application, address: Address, certificate: Certificate | None = None
+        self,
+        application: Application,
+        address: Address,
+        certificate: Certificate | None = None,
+        *,
+        at_once: int = MOST_AT_ONCE,
     ) -> None:
+        """`at_once`: connections; see `connections_for`. Raises BadCertificate."""
         self._address = address
-        self._front = None if certificate is None else Front(certificate)
+        self._at_once = at_once
+        self._front = None if certificate is None else Front(certificate, at_once)
         peers = (lambda _: None) if self._front is None else self._front.peer
         self._app = flask_app(application, peers)
         self._waitress: _Waitress | None = None
@@ -61,17 +69,24 @@ class Server:
         """Listen. Raises OSError."""
         with_front = self._front is not None
         listener = _listen(Address("127.0.0.1", 0) if with_front else self._address)
-        self._waitress = _Waitress(self._app, listener)
+        self._waitress = _Waitress(self._app, listener, self._at_once)
         if self._front is None:
             self._address = Address(self._address.host, listener.getsockname()[1])
             return
         try:
             public = _listen(self._address)
+            self._front.start(public, backend=listener.getsockname()[1])
         except OSError:
             self.stop()
             raise
-        self._front.start(public, backend=listener.getsockname()[1])
         self._address = Address(self._address.host, public.getsockname()[1])
+
+    def renew(self) -> bool:
+        """Read the certificate again; whether there is one. Raises BadCertificate, and the old one stays."""
+        if self._front is None:
+            return False
+        self._front.renew()
+        return True
 
     def stop(self) -> None:
         """Answer what was asked, then go; again is harmless."""
@@ -87,6 +102,11 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def connections_for(descriptors: int) -> int:
+    """How many at once: three descriptors each (the client's, and both ends on loopback), a hundred for all else."""
+    return max(1, min(MOST_AT_ONCE, (descriptors - 100) // 3))
 
 
 def flask_app(application: Application, peer: Callable[[int], str | None] = lambda _: None) -> flask.Flask:
@@ -148,7 +168,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 class _Waitress:
     """Its loop in a thread of its own; it is ended from within, because another thread must not close its sockets."""
 
-    def __init__(self, app: flask.Flask, listener: socket.socket) -> None:
+    def __init__(self, app: flask.Flask, listener: socket.socket, at_once: int) -> None:
         self._channels: dict[int, Any] = {}
         self._server = create_server(
             app,
@@ -159,7 +179,7 @@ class _Waitress:
             max_request_body_size=_REFUSED_FROM,
             max_request_header_size=16 << 10,
             channel_timeout=30,
-            connection_limit=500,
+            connection_limit=at_once + 2,  # it counts its listener and its trigger too
             asyncore_use_poll=True,  # select ends at 1,024 descriptors
         )
         self._server.channel_class = _Channel

@@ -107,8 +107,8 @@ def sts_client(
     config = Config(
         parameter_validation=endpoint_url is None,
         retries={"total_max_attempts": 2, "mode": "standard"},
-        connect_timeout=3,
-        read_timeout=8,
+        connect_timeout=2,
+        read_timeout=4,
         max_pool_connections=32,
         # A proxy of the environment does not lead to this machine itself.
         proxies={} if _on_loopback(endpoint_url) else None,

@@ -76,7 +76,13 @@ PARAMETERS: Final = {
         "MaxValue": LONGEST_S,
     },
     "TrustedPrincipal": _text("ARN of a user or role that may try the upload role from a shell.", ""),
-    "KmsKeyArn": _text("The key, where the bucket encrypts with one of yours.", ""),
+    "KmsKeyArn": _text(
+        "The key, where the bucket encrypts with one of yours. No alias.",
+        "",
+        AllowedPattern="^(|arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+)$",
+        ConstraintDescription="must be a key's ARN, arn:aws:kms:REGION:ACCOUNT:key/ID. An alias will not do: in a"
+        " policy's Resource its ARN means the alias, not its key.",
+    ),
     "Tagging": _switch("true: devices set tags on their objects."),
     "ListUploads": _switch("true: devices may list the open uploads of the whole bucket."),
     "LogRetentionDays": {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from syncd.cli import main
 from syncd.credential_api.devices import Device
 from syncd.credential_api.issue import UPLOAD_ACTIONS, session_policy
 from syncd.credential_api.policies import (
@@ -317,3 +318,15 @@ def test_every_policy_is_small_enough_for_iam() -> None:
 
 def vars_of(of: Setup) -> dict[str, Any]:
     return {name: getattr(of, name) for name in Setup.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("arn", [KEY.replace(":key/", ":alias/"), f"{KEY}/x", f"{KEY}*", "abc", ""])
+def test_the_verb_takes_a_keys_arn_only_and_says_why_no_alias(
+    arn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["credential-api", "policies", "--account", ACCOUNT, "--bucket", "captures", "--kms-key-arn"]
+    assert main([*words, arn]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "in a policy's Resource its ARN means the alias, not its key" in told
+    assert main([*words, KEY]) == 0
+    assert KEY in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import os
 import sys
@@ -75,9 +76,7 @@ def test_what_is_no_digest_of_a_device_finds_none(write: Write, digest: str) -> 
     assert Registry(write(one(""))).by_digest(digest) is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", "# nothing yet\n", "devices:\n", "devices: {}\n", "defaults: {bucket: b-1}\n"]
-)
+@pytest.mark.parametrize("text", ["devices:\n", "devices: {}\n", "devices: {}\ndefaults: {bucket: b-1}\n"])
 def test_a_registry_may_be_empty(write: Write, text: str) -> None:
     assert Registry(write(text)).by_digest(A) is None
 
@@ -85,10 +84,26 @@ def test_a_registry_may_be_empty(write: Write, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        *(
+            (text, "expected the keys devices")
+            for text in ("", "# nothing yet", "defaults: {bucket: b-1}", "0")
+        ),
         ("devices: [a]", "devices: expected one key for each device"),
+        ("devices: []", "devices: expected one key for each device"),
+        ("devices: {cam-07: {bucket: {{ bucket }}}}", ":1: cannot be read as YAML: a key is no text"),
+        ("devices: !!map x", "cannot be read as YAML"),
+        ("devices: {a: !!bool x}", "cannot be read as YAML"),
+        ("devices: {a: !!timestamp x}", "cannot be read as YAML"),
+        *(
+            (
+                f"defaults: {{bucket: {bucket}}}\ndevices: {{}}",
+                "defaults.bucket is wrong, expected text, in quotes",
+            )
+            for bucket in ("123", "", "[a]")
+        ),
         ("- a", "expected the keys devices"),
         ("device: {}", "expected the keys devices"),
-        ("defaults: {prefix: x/}", "defaults: expected {bucket: NAME}"),
+        ("defaults: {prefix: x/}\ndevices: {}", "defaults: expected {bucket: NAME}"),
         ("devices: {a: {", "cannot be read as YAML"),
         ("a: !!python/object:os.system {}", "cannot be read as YAML"),
         ("devices: {cam-07: 7}", "devices.cam-07: expected keys such as token_sha256 and bucket"),
@@ -111,6 +126,10 @@ def test_a_registry_may_be_empty(write: Write, text: str) -> None:
             for prefix in ("x", "/x/", "x//", "../", "x/*/", "$/", "/")
         ),
         (one("kms_key_arn: abc"), "kms_key_arn is none"),
+        (
+            one("kms_key_arn: arn:aws:kms:eu-central-1:123456789012:alias/reef"),
+            "an alias will not do: in a policy's Resource its ARN means the alias",
+        ),
         (one("bucket: Up"), "bucket is given twice"),
         (one("").replace("captures", "Up"), "bucket is none"),
         (
@@ -171,43 +190,132 @@ def test_overlaps_are_found_exactly_where_there_are_some(prefixes: list[list[str
     assert bool(list(overlaps(devices))) == overlapping
 
 
+class Watched:
+    """A registry, the file that it watches, and clocks that a test sets; the wall is far ahead of what is written."""
+
+    def __init__(self, write: Write, text: str) -> None:
+        self.path = write(text)
+        self.now = 0.0
+        self.age: float | None = None
+        self.registry = Registry(self.path, wall=self._wall, monotonic=lambda: self.now)
+
+    def _wall(self) -> float:
+        return time.time() + 60 if self.age is None else self.path.stat().st_mtime + self.age
+
+    def device(self) -> Device | None:
+        return self.registry.by_digest(A)
+
+    def enabled(self) -> bool | None:
+        device = self.device()
+        return None if device is None else device.enabled
+
+
 def test_a_changed_file_counts_from_the_next_request_on(write: Write) -> None:
-    registry = Registry(write(one("")))
+    watched = Watched(write, one(""))
     write(one("enabled: false"))
-    device = registry.by_digest(A)
-    assert device is not None
-    assert not device.enabled
+    assert watched.enabled() is False
     write("devices: {}")
-    assert registry.by_digest(A) is None
+    assert [watched.device() for _ in range(5)] == [None] * 5
+    assert watched.registry.parses == 3
 
 
 def test_a_file_that_was_written_in_place_counts_too(write: Write) -> None:
-    path = write(one(""))
-    registry = Registry(path)
-    before = path.stat()
-    path.write_text(one("").replace("captures", "captured"))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    device = registry.by_digest(A)
+    watched = Watched(write, one(""))
+    before = watched.path.stat()
+    watched.path.write_text(one("").replace("captures", "captured"))
+    os.utime(watched.path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    device = watched.device()
     assert device is not None
     assert device.bucket == "captured"
 
 
-@pytest.mark.parametrize("broken", ["devices: {", "devices: 7", None])
+def test_a_change_shows_even_where_size_and_time_of_writing_are_those_of_before(write: Write) -> None:
+    watched = Watched(write, one(""))
+    before = watched.path.stat()
+    while watched.path.stat().st_ctime_ns == before.st_ctime_ns:
+        watched.path.write_text(one("").replace("captures", "captured"))
+        os.utime(watched.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    device = watched.device()
+    assert device is not None
+    assert device.bucket == "captured"
+
+
+def test_what_is_still_being_written_is_left_until_it_has_rested(write: Write) -> None:
+    watched = Watched(write, one(""))
+    watched.path.write_text("devices:\n")
+    for watched.age in (0.0, 0.9, -0.2):
+        assert watched.device() is not None
+    watched.path.write_text(one("enabled: false"))
+    watched.age = 0.5
+    assert watched.enabled() is True
+    watched.age = 1.1
+    assert watched.enabled() is False
+
+
+def test_a_time_of_writing_that_is_yet_to_come_does_not_keep_a_file_out(write: Write) -> None:
+    watched = Watched(write, one(""))
+    write(one("enabled: false"))
+    watched.age = -3600.0
+    assert watched.enabled() is False
+
+
+def test_what_changes_while_it_is_read_is_not_believed(
+    write: Write, monkeypatch: pytest.MonkeyPatch, events: list[Any]
+) -> None:
+    watched = Watched(write, one(""))
+    write(one("tagging: true"))
+    original = Path.read_text
+
+    def read_text(self: Path, **options: Any) -> str:
+        text = original(self, **options)
+        write(one("enabled: false"))
+        return text
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", read_text)
+        device = watched.device()
+        assert device is not None
+        assert not device.tagging
+        with pytest.raises(BadRegistration, match="changed while it was read"):
+            Registry(watched.path)
+    assert [event["event"] for event in events] == ["registry_refused"]
+    assert watched.enabled() is False
+
+
+@pytest.mark.parametrize("broken", ["devices: {", "devices: 7", "", "defaults: {bucket: captures}", None])
 def test_a_broken_file_is_logged_once_and_the_old_one_goes_on(
     write: Write, events: list[Any], broken: str | None
 ) -> None:
-    path = write(one(""))
-    registry = Registry(path)
+    watched = Watched(write, one(""))
     if broken is None:
-        path.unlink()
+        watched.path.unlink()
     else:
         write(broken)
-    assert [registry.by_digest(A) is not None for _ in range(5)] == [True] * 5
+    for watched.now in range(0, 60, 3):
+        assert watched.device() is not None
     assert [event["event"] for event in events] == ["registry_refused"]
+    assert 10 <= watched.registry.parses <= 14
     write(one("enabled: false"))
-    device = registry.by_digest(A)
-    assert device is not None
-    assert not device.enabled
+    assert watched.enabled() is False
+
+
+@pytest.mark.parametrize("trouble", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_trouble_with_reading_passes_though_the_file_stays_as_it_is(
+    write: Write, monkeypatch: pytest.MonkeyPatch, events: list[Any], trouble: Exception
+) -> None:
+    watched = Watched(write, one(""))
+    write(one("enabled: false"))
+
+    def read_text(*_: Any, **__: Any) -> str:
+        raise trouble
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", read_text)
+        assert watched.enabled() is True
+    assert [event["event"] for event in events] == ["registry_refused"]
+    assert watched.enabled() is True
+    watched.now = 5.0
+    assert watched.enabled() is False
 
 
 def fleet(size: int) -> str:

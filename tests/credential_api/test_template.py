@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -23,8 +24,10 @@ import pytest
 from moto import mock_aws
 
 from syncd.credential_api import policies
+from syncd.credential_api.dynamodb import dynamodb_client
 from syncd.credential_api.policies import Setup
 from syncd.credential_api.resources import SETUP
+from syncd.credential_api.sts import sts_client
 from syncd.credential_api.template import as_yaml, template
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")  # NOT_IN_MOTO
@@ -158,7 +161,7 @@ def test_the_function_of_the_stack_knows_role_and_table_and_only_the_http_api_ca
     }
     assert function["Role"] == f"arn:aws:iam::{ACCOUNT}:role/syncd-api"
     assert function["Handler"] == "syncd.credential_api.lambda_handler.handler"
-    assert (function["Runtime"], function["Timeout"], function["MemorySize"]) == ("python3.12", 10, 256)
+    assert (function["Runtime"], function["Timeout"], function["MemorySize"]) == ("python3.12", 20, 256)
     (group,) = boto3.client("logs").describe_log_groups()["logGroups"]
     assert (group["logGroupName"], group["retentionInDays"]) == ("/aws/lambda/syncd-api", days)
     (allowed,) = json.loads(boto3.client("lambda").get_policy(FunctionName="syncd-api")["Policy"])[
@@ -300,3 +303,31 @@ def lint(page: Path) -> tuple[int, str]:
         check=False,
     )
     return told.returncode, told.stdout + told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arn", "taken"),
+    [
+        ("", True),
+        (KEY, True),
+        (KEY.replace(":key/", ":key/mrk-").replace("arn:aws:", "arn:aws-cn:"), True),
+        (KEY.replace(":key/", ":alias/"), False),
+        (f"x{KEY}", False),
+        ("abc", False),
+    ],
+)
+def test_the_key_is_a_keys_arn_or_none_and_no_alias(arn: str, *, taken: bool) -> None:
+    parameter = template()["Parameters"]["KmsKeyArn"]
+    assert (re.search(parameter["AllowedPattern"], arn) is not None) == taken
+    assert "means the alias, not its key" in parameter["ConstraintDescription"]
+
+
+def test_the_function_outlives_the_patience_of_its_clients() -> None:
+    pause_s = 1  # botocore's standard mode waits up to a second before the second attempt
+    longest = 0.0
+    for client in (dynamodb_client(REGION), sts_client(region=REGION)):
+        config = client.meta.config
+        attempts = config.retries["total_max_attempts"]
+        longest += attempts * (config.connect_timeout + config.read_timeout) + (attempts - 1) * pause_s
+        client.close()
+    assert longest <= template()["Resources"]["Function"]["Properties"]["Timeout"]

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from support.child import until
+from support.child import SYNCD, until
 from support.edge import sha256
 from support.rgw import REGION
 from support.rig import noise
@@ -48,6 +48,15 @@ def run(*command: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[st
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
+def token_file(place: Path) -> Path:
+    """As an operator makes one: what add-device says, sent into a file, and not touched."""
+    file = place / "token"
+    words = ["add-device", "cam", "--another-token", "--registry", str(place / "devices.yaml")]
+    with file.open("w") as out:
+        subprocess.run([*SYNCD, "credential-api", *words], stdout=out, timeout=30, check=True)
+    return file
+
+
 def test_an_unmodified_boto3_uploads_with_the_devices_token_file(new_site: NewSite, tmp_path: Path) -> None:
     site = new_site()
     (tmp_path / "film").write_bytes(FILM)
@@ -55,7 +64,7 @@ def test_an_unmodified_boto3_uploads_with_the_devices_token_file(new_site: NewSi
         site,
         tmp_path,
         AWS_CONTAINER_CREDENTIALS_FULL_URI=site.api.url,
-        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(site.edge.token_file),
+        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(token_file(tmp_path)),
     )
     upload = [sys.executable, "-c", BOTO3, str(tmp_path / "film"), site.estate.bucket]
     done = run(*upload, "cam/from boto3", env=env)

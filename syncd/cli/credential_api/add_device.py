@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 @click.option(
     "--table", metavar="NAME", envvar="SYNCD_API_TABLE", show_envvar=True, help="Or the DynamoDB table."
 )
-@click.option("--region", envvar="SYNCD_API_REGION", show_envvar=True, help="The region of the table.")
+@click.option(
+    "--region",
+    envvar=["SYNCD_API_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"],
+    show_envvar=True,
+    help="The region of the table.",
+)
 @click.option("--bucket", help="Where it uploads to. [default: defaults.bucket of the file]")
 @click.option("--prefix", help="Below what. [default: NAME/]")
 @click.option(
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
     "--list-uploads", is_flag=True, help="It may list open uploads: the keys of all devices in the bucket."
 )
 @click.option("--tagging", is_flag=True, help="It may tag its objects.")
-@click.option("--kms-key-arn", metavar="ARN", help="The key that its objects are encrypted with.")
+@click.option("--kms-key-arn", metavar="ARN", help="The key that its objects are encrypted with, no alias.")
 @click.option(
     "--another-token",
     is_flag=True,
@@ -85,7 +91,7 @@ def command(
             kms_key_arn=kms_key_arn,
         )
         _add(registry, table, region, device, digest_of(token), spell_bucket=device.bucket != usual)
-    click.echo(token)
+    click.echo(token, nl=sys.stdout.isatty())  # botocore refuses a token file with a newline in it
     place = plain(str(registry or table))
     text = f"{name} is in {place}. Its token, on stdout, is not shown again: put it into the device's token_file, mode 0600"
     click.echo(text, err=True)
@@ -159,7 +165,7 @@ def _table(table: str | None, region: str | None) -> Table:
 def _change(where: object, change: Callable[[], None]) -> None:
     """Do it; what cannot be done is told with its place."""
     from syncd.credential_api.devices import BadRegistration, DevicesUnavailable  # noqa: PLC0415 - not for --help
-    from syncd.credential_api.enrol import NotEditable  # noqa: PLC0415
+    from syncd.credential_api.enrol import NotEditable, ReadersLost  # noqa: PLC0415
 
     hint = None
     try:
@@ -168,6 +174,8 @@ def _change(where: object, change: Callable[[], None]) -> None:
         raise ConfigError(bad.problems) from None
     except OSError as trouble:
         reason = trouble.strerror or str(trouble)
+        if isinstance(trouble, ReadersLost):
+            hint = "do it as root or as a member of that group: the service that reads the file would lose it"
     except DevicesUnavailable as trouble:
         reason = str(trouble)
     except NotEditable as trouble:

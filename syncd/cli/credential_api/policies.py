@@ -38,6 +38,12 @@ LOG_GROUP = Matching("log group", r"[\w./#-]{1,512}", "a log group's name")
 PARTITION = Matching("partition", r"aws(-[a-z]+)*", "a partition, like aws-cn")
 REGION = Matching("region", r"[a-z0-9-]+", "a region's name")
 ARN = Matching("arn", r"arn:[^\s*?$]+", "an ARN")
+KMS_KEY = Matching(
+    "key",
+    r"arn:[a-z0-9-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+",
+    "a key's ARN, like arn:aws:kms:REGION:ACCOUNT:key/ID. An alias will not do: in a policy's Resource its ARN means"
+    " the alias, not its key",
+)
 ORIGIN = Matching("origin", r"\*|https?://[^\s/*]*\*?[^\s/*]+", "an origin, like https://app.example.com")
 
 
@@ -62,7 +68,7 @@ ORIGIN = Matching("origin", r"\*|https?://[^\s/*]*\*?[^\s/*]+", "an origin, like
     "--log-group", type=LOG_GROUP, default="/aws/lambda/syncd-api", show_default=True, help="The API's log."
 )
 @click.option("--principal", "principal_arn", type=ARN, help="Who else may try the upload role from a shell.")
-@click.option("--kms-key-arn", type=ARN, help="The key, where the bucket encrypts with one of yours.")
+@click.option("--kms-key-arn", type=KMS_KEY, help="The key (no alias), where the bucket encrypts with yours.")
 @click.option("--tagging", is_flag=True, help="Devices set tags on their objects.")
 @click.option("--list-uploads", is_flag=True, help="Devices may list the bucket's open uploads: all of them.")
 @click.option(

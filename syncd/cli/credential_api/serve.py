@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import resource
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +36,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("serve")
-@_option("--registry", type=_FILE, metavar="FILE", help="The devices, in YAML. Changes are seen at once.")
+@_option(
+    "--registry",
+    type=_FILE,
+    metavar="FILE",
+    help="The devices, in YAML. Replace it by rename; changes are taken after a second.",
+)
 @_option("--table", metavar="NAME", help="The devices, in a DynamoDB table.")
 @_option("--role-arn", required=True, metavar="ARN", help="The role whose sessions are handed out.")
 @_option("--region", required=True, help="The region of the bucket and of STS.")
@@ -70,8 +78,11 @@ def command(
 
     Knows them from --registry or --table, and asks STS with the credentials that boto3 finds by itself (environment,
     profile, instance role). Logs JSON lines on stderr: who got what, for how long; never a token. Ends on SIGTERM.
+    SIGHUP reads certificate and key again, for connections from then on: send it when they are renewed. If they cannot
+    be used, the log says why and the old ones stay.
     """
     hold_signals()
+    descriptors = _raise_descriptors()
     from syncd.credential_api.issue import Role  # noqa: PLC0415 - heavy, and not for --help
     from syncd.telemetry import logs  # noqa: PLC0415
 
@@ -89,7 +100,7 @@ def command(
             " Give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
         )
     from syncd.credential_api.local import BadSurroundings, local_application  # noqa: PLC0415
-    from syncd.credential_api.server import Server  # noqa: PLC0415
+    from syncd.credential_api.server import Server, connections_for  # noqa: PLC0415
 
     try:
         application = local_application(
@@ -103,7 +114,7 @@ def command(
         )
     except BadSurroundings as bad:
         raise ConfigError([f"syncd: {bad}"]) from None
-    return _serve(Server(application, address, certificate), path)
+    return _serve(Server(application, address, certificate, at_once=connections_for(descriptors)), path)
 
 
 def _serve(server: Server, path: str) -> int:
@@ -116,9 +127,31 @@ def _serve(server: Server, path: str) -> int:
         ) from None
     click.echo(f"syncd credential-api listens on {plain(server.url + path)}")
     while signal.sigwait(SIGNALS) == signal.SIGHUP:
-        pass  # the registry is read again by itself when it changes
+        _renew(server)  # the registry is read again by itself when it changes
     server.stop()
     return 0
+
+
+def _renew(server: Server) -> None:
+    import structlog  # noqa: PLC0415 - not for --help
+
+    from syncd.credential_api.tls import BadCertificate  # noqa: PLC0415
+
+    log = structlog.get_logger()
+    try:
+        if server.renew():
+            log.info("certificate_loaded")
+    except BadCertificate as bad:
+        log.error("certificate_refused", reason=str(bad))  # noqa: TRY400 - an operator's mistake, not ours: no traceback
+
+
+def _raise_descriptors() -> int:
+    """As many as this process may have; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # there are systems that allow more than they can
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def _check_role(role: Role, *, own_endpoint: bool) -> None:
