@@ -161,6 +161,36 @@ def test_a_page_that_dies_touches_no_upload_and_begins_again(
         assert "/film" in visitor.get("/").text
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_control_socket_that_dies_touches_no_upload_and_begins_again(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Whole(servers, tmp_path / "device") as whole:
+        household = whole.app.household
+        console = household._console
+        assert console._thread is not None
+
+        def broken(connection: socket.socket) -> None:
+            connection.close()
+            raise MemoryError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(console, "_welcome", broken)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(whole.place / "s" / "c.sock"))
+                console._thread.join(10)
+        assert not console._thread.is_alive()
+        whole.sends("film", LARGE)
+        assert household.mend() == ["console"]
+        status = subprocess.run(
+            [sys.executable, "-m", "syncd", "status", "-c", str(whole.config)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "1 done" in status.stdout
+
+
 WITHOUT_A_PAGE = """
 import sys
 from pathlib import Path
