@@ -28,7 +28,10 @@ def test_when_all_work_hangs_the_process_ends_with_the_reason_and_goes_on_when_s
     tmp_path: Path,
 ) -> None:
     with Rig(tmp_path) as rig:
-        rig.config.write_text(rig.config.read_text().replace("upload: {", "upload: {read_timeout: 1s, "))
+        text = rig.config.read_text().replace("upload: {", "upload: {read_timeout: 1s, connect_timeout: 1s, ")
+        rig.config.write_text(
+            text.replace("api: {", "api: {timeout: 1s, ")
+        )  # the patience is three times the longest
         rig.drop("film", noise(100))
         hanging = subprocess.run(
             [sys.executable, "-c", HANGING, "run", "-c", str(rig.config)],
