@@ -82,7 +82,7 @@ def _with_daemon(household: Household, reload: Callable[[Household], None]) -> A
     watchman = Watchman(
         clock=household.clock,
         notifier=notifier,
-        rounds=lambda: daemon.rounds,
+        came_round_at=lambda: household.clerk.came_round_at,
         mend=household.mend,
         headline=household.headline,
         working=household.working,

@@ -38,8 +38,9 @@ from syncd.adapters.server_time import LearntTime
 from syncd.adapters.watch import InotifyWatcher, NullWatcher
 from syncd.clerk import Clerk, Plant
 from syncd.config.model import Api, Config
+from syncd.console.doors import Doors
 from syncd.console.facts import CredentialFacts
-from syncd.console.server import ControlServer
+from syncd.console.headline import headline
 from syncd.errors import ConfigError, LockedOut, SyncdError
 from syncd.inside import Inside, Live, Scene
 from syncd.policies import (
@@ -54,7 +55,6 @@ from syncd.ports import Clock, Credentials, Pace, ServerTime, Watcher
 if TYPE_CHECKING:  # botocore comes in only when the destination is opened
     from syncd.adapters.s3.retrying import RetryingStore
     from syncd.adapters.s3.sums import AwsSums
-    from syncd.console.page.server import PageServer
 
 log = structlog.get_logger()
 
@@ -102,24 +102,25 @@ class Household:
             watcher=self._watcher,
             hands=self.hands,
         )
-        self._console = ControlServer(config.socket, Inside(self._scene()))
         self._reader: SqliteLedger | None = None
-        self._page = self._new_page(config)
+        self.doors = Doors(
+            socket=config.socket,
+            listen=config.console.listen,
+            view=lambda: Inside(self._scene()),
+            page_view=self._page_view,
+            clock=clock,
+        )
 
     # -- its life
 
     def start(self) -> None:
         """What has threads of its own begins. Raises SyncdError where the socket cannot be had."""
-        self._console.start()
-        if self._page is not None:
-            self._page.start()
+        self.doors.start()
         self.keeper.start()
 
     def close(self) -> None:
         """Let go of everything."""
-        self._console.stop()
-        if self._page is not None:
-            self._page.stop()
+        self.doors.stop()
         for each in self._retired:
             each.close()
         self.keeper.stop()
@@ -174,8 +175,7 @@ class Household:
         self._retire(age, old_store.close, kept=old_store is self._store)
         self._retire(age, old_watcher.close, kept=old_watcher is self._watcher)
         self.gate.probe_now()
-        self._open_console(was)
-        self._open_page(was)
+        self.doors.change(socket=config.socket, listen=config.console.listen)
 
     def _retire(self, age: int, close: Callable[[], None], *, kept: bool) -> None:
         if not kept:
@@ -187,10 +187,8 @@ class Household:
             "files": self.files.mend,
             "bodies": self.bodies.mend,
             "credentials": self.keeper.mend,
-            "console": self._console.mend,
-            "page": self._page.mend if self._page is not None else lambda: False,
         }
-        return [name for name, mend in parts.items() if mend()]
+        return [*(name for name, mend in parts.items() if mend()), *self.doors.mend()]
 
     def working(self) -> dict[str, int | None]:
         """The workers that have something in hand, each with how often it has run."""
@@ -204,13 +202,11 @@ class Household:
         return max(WORKER_HANGS_S, 3 * longest.total_seconds())
 
     def headline(self) -> str:
-        """State and weightiest reason, for the service manager."""
+        """The same sentence as everywhere, for the service manager."""
         try:
-            document = self._console.view.status()
+            return headline(self.doors.console.view.status())
         except SyncdError as error:
             return str(error)
-        reasons, pending = document["reasons"], document["counts"]["pending"]
-        return f"{document['state']}: {reasons[0]['text'] if reasons else f'{pending} files pending'}"
 
     def sweep(self) -> None:
         """Close what nobody uses any more."""
@@ -219,41 +215,7 @@ class Household:
             each.close()
             self._retired.remove(each)
 
-    def _open_console(self, was: Config) -> None:
-        if self.config.socket == was.socket:
-            self._console.view = Inside(self._scene())
-            return
-        former, self._console = self._console, ControlServer(self.config.socket, Inside(self._scene()))
-        try:
-            self._console.start()
-        except SyncdError as error:
-            log.error("console_stays", error=str(error), hint=error.hint)  # noqa: TRY400 - no trace of ours is wanted
-            self._console = former
-            self._console.view = Inside(self._scene())
-        else:
-            former.stop()
-
-    def _open_page(self, was: Config) -> None:
-        """What is shown is swapped; a page that is to be elsewhere is begun anew."""
-        if self.config.console.listen == was.console.listen:
-            if self._page is not None:
-                self._page.view = self._page_view()
-            return
-        if self._page is not None:
-            self._page.stop()
-        self._page = self._new_page(self.config)
-        if self._page is not None:
-            self._page.start()
-
     # -- the parts
-
-    def _new_page(self, config: Config) -> PageServer | None:
-        if config.console.listen is None:
-            return None
-        # Flask, waitress and prometheus-client: only for those who want a page.
-        from syncd.console.page.server import page_at  # noqa: PLC0415 - see above
-
-        return page_at(config.console.listen, self._page_view(), self.clock)
 
     def _page_view(self) -> Inside:
         """It reads by a connection of its own: no look at a long history keeps the ledger from those who write."""
@@ -261,7 +223,7 @@ class Household:
         return Inside(replace(self._scene(), ledger=self._reader))
 
     def _page_away(self) -> str | None:
-        return None if self._page is None else self._page.away()
+        return self.doors.page_away()
 
     def _new_keeper(self, config: Config) -> CredentialKeeper:
         def changed() -> None:

@@ -24,10 +24,10 @@ STOPPED_S = 10.0
 
 
 class Watchman:
-    """`rounds` counts the clerk's rounds, `mend` begins anew what has died and names it, `headline` is the status line.
+    """`came_round_at`: when the clerk last began a round; `mend` begins anew what has died and names it.
 
-    `working`: the workers that have something in hand, each with a number that changes whenever it ran (None: that cannot be told). When none has for
-    `patience_s()` seconds, `give_up` ends the process.
+    `headline` is the status line. `working`: the workers that have something in hand, each with a number that changes
+    whenever it ran (None: that cannot be told). When none has for `patience_s()` seconds, `give_up` ends the process.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Watchman:
         *,
         clock: Clock,
         notifier: Notifier,
-        rounds: Callable[[], int],
+        came_round_at: Callable[[], float],
         mend: Callable[[], list[str]],
         headline: Callable[[], str],
         working: Callable[[], Mapping[str, int | None]],
@@ -44,13 +44,13 @@ class Watchman:
     ) -> None:
         self._clock = clock
         self._notifier = notifier
-        self._rounds = rounds
+        self._came_round_at = came_round_at
         self._mend = mend
         self._headline = headline
         self._working = working
         self._patience_s = patience_s
         self._give_up = give_up
-        self._seen = -1
+        self._seen: float | None = None
         self._at_work: Mapping[str, int | None] = {}
         self._looked_at = self._moved_at = self._ran_at = clock.monotonic()
         self._hangs = False
@@ -61,9 +61,9 @@ class Watchman:
         now = self._clock.monotonic()
         if now - self._looked_at > STOPPED_S:
             self._moved_at = self._ran_at = now
-        rounds = self._rounds()
-        if rounds != self._seen:
-            self._seen, self._moved_at = rounds, now
+        round_at = self._came_round_at()
+        if round_at != self._seen:
+            self._seen, self._moved_at = round_at, now
             self._feed(now)
         self._tell_hanging(now)
         for name in self._mend():
@@ -72,9 +72,8 @@ class Watchman:
             self._told_at = now
             self._notifier.status(self._headline())
             self._look_at_work(now)
-        self._looked_at = (
-            self._clock.monotonic()
-        )  # what a look itself takes is no time in which we were stopped
+        # What a look itself takes is no time in which we were stopped.
+        self._looked_at = self._clock.monotonic()
 
     def _feed(self, now: float) -> None:
         """Four times as often as it must be."""

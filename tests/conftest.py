@@ -1,13 +1,14 @@
 """What every test may use; and what the environment may ask of the suite.
 
 SYNCD_NO_SKIP=1: nothing may lack, a skip is a failure. SYNCD_HIDE_AWSCRT=1: as on a machine without awscrt.
-SYNCD_TEST_WATCH=poll: the daemon processes run without inotify (see support/rig.py).
+SYNCD_TEST_WATCH=poll: the daemon processes run without inotify; SYNCD_TEST_PAGE=1: with the page on (see support/rig.py).
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from typing import Any, TypeVar
@@ -32,6 +33,15 @@ settings.load_profile("suite")
 def clock() -> FakeClock:
     """A clock that stands still until the test turns it; waiting on it costs no time."""
     return FakeClock()
+
+
+@pytest.fixture
+def namespace() -> list[str]:
+    """What goes before a command for a user namespace of its own, whose limits and mounts are not the host's."""
+    alone = ["unshare", "-Urm"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("user namespaces are not permitted here")
+    return alone
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ class Scene:
         self.man = Watchman(
             clock=self.clock,
             notifier=self.ear,  # type: ignore[arg-type]
-            rounds=lambda: self.rounds,
+            came_round_at=lambda: self.rounds,
             mend=lambda: self.dead,
             headline=self.headline,
             working=lambda: self.working,

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_CAP_LEASE = 28  # linux/capability.h
+CAP_FOWNER, CAP_LEASE = 3, 28  # linux/capability.h
 _PATIENCE_S = 5.0
 _asking = threading.BoundedSemaphore(8)  # so many questions may be without an answer, then none is asked
 
@@ -64,8 +64,8 @@ def may_take_leases(root: bytes, pid: int | None = None) -> bool:
     The owner of the root stands for the owner of the files in it. `pid`: another whose capability is as good as ours.
     """
     return (
-        _has_cap_lease("self")
-        or (pid is not None and _has_cap_lease(str(pid)))
+        has_capability(CAP_LEASE)
+        or (pid is not None and has_capability(CAP_LEASE, pid))
         or in_time(lambda: _owns(root), otherwise=False)
     )
 
@@ -77,14 +77,15 @@ def _owns(root: bytes) -> bool:
         return False
 
 
-def _has_cap_lease(process: str) -> bool:
+def has_capability(number: int, pid: int | None = None) -> bool:
+    """Whether that process, or this one, has the capability in effect; False where it cannot be told. proc(5)."""
     try:
-        status = Path(f"/proc/{process}/status").read_text("ascii", "replace")
+        status = Path(f"/proc/{pid or 'self'}/status").read_text("ascii", "replace")
     except OSError:
         return False
     for line in status.splitlines():
         if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
+            return bool(int(line.split()[1], 16) >> number & 1)
     return False
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 MOST = 20_000
 """Of so many directories at most; counting more would cost more than it tells."""
 
-_CAP_FOWNER = 3  # linux/capability.h
 _FILES_AT_MOST = 1_000
 _CHANGE = os.W_OK | os.X_OK
 
@@ -47,17 +46,23 @@ def directories(root: bytes, *, descend: Descend, most: int = MOST) -> Iterator[
             continue
 
 
-def hindrance(root: bytes, *, descend: Descend, pid: int | None = None) -> Removal | None:
-    """The first directory out of which we may not take files; None if there is none. `pid`: whose mounts count too."""
+def hindrance(
+    root: bytes, *, descend: Descend, anybodys: bool = False, pid: int | None = None
+) -> Removal | None:
+    """The first directory out of which we may not take files; None if there is none.
+
+    `anybodys`: we have CAP_FOWNER, which sticky directories mind; `pid`: whose mounts count too.
+    """
     if is_read_only(root, pid):
         return Removal(root, read_only=True)
-    return next(filter(None, map(_hindrance, directories(root, descend=descend))), None)
+    found = (_hindrance(each, anybodys=anybodys) for each in directories(root, descend=descend))
+    return next(filter(None, found), None)
 
 
-def _hindrance(directory: bytes) -> Removal | None:
+def _hindrance(directory: bytes, *, anybodys: bool) -> Removal | None:
     if not may_change(directory):
         return Removal(directory, read_only=is_read_only(directory))
-    return Removal(directory, sticky=True) if _keeps_others_files(directory) else None
+    return Removal(directory, sticky=True) if not anybodys and _keeps_others_files(directory) else None
 
 
 def may_change(directory: bytes) -> bool:
@@ -82,8 +87,7 @@ def _keeps_others_files(directory: bytes) -> bool:
     """Sticky, not ours, and with a file in it that is not ours either."""
     try:
         status = Path(os.fsdecode(directory)).stat()
-        ours = status.st_uid == os.geteuid() or _has_cap_fowner()
-        if ours or not status.st_mode & stat.S_ISVTX:
+        if status.st_uid == os.geteuid() or not status.st_mode & stat.S_ISVTX:
             return False
         with os.scandir(directory) as entries:
             files = (entry for entry, _ in zip(entries, range(_FILES_AT_MOST), strict=False))
@@ -94,13 +98,6 @@ def _keeps_others_files(directory: bytes) -> bool:
             )
     except OSError:
         return False
-
-
-def _has_cap_fowner() -> bool:
-    for line in Path("/proc/self/status").read_text("ascii", "replace").splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> _CAP_FOWNER & 1)
-    return False
 
 
 def device(path: bytes) -> int | None:

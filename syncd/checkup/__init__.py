@@ -17,7 +17,7 @@ from typing import Final
 from syncd.checkup.premises import folders, machine_itself, who
 from syncd.checkup.servers import Servers
 from syncd.config.check import Finding as ConfigFinding
-from syncd.config.check import of_itself
+from syncd.config.check import warnings
 from syncd.config.model import Config
 from syncd.config.surroundings import Surroundings
 from syncd.decide.findings import Check, Finding, Verdict, well
@@ -29,7 +29,7 @@ PATIENCE: Final = timedelta(seconds=10)
 
 def examine(config: Config, surroundings: Surroundings) -> Iterator[Finding]:
     """Every check's finding, as it is made. Never raises SyncdError but ConfigError."""
-    wrong = of_itself(config, surroundings)
+    wrong = warnings(config, surroundings, on_disk=False)  # what lies there is looked at below, and better
     yield from map(_told, wrong)
     if not wrong:
         yield well(Check.CONFIGURATION, f"sound, of device {config.device}")

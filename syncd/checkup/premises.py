@@ -164,8 +164,10 @@ def _folder(folder: Folder, disk: PatientDisk, pid: int | None, *, only_size: bo
 
 def _hindrance(root: bytes, folder: Folder, pid: int | None) -> premises.Hindrance | None:
     silent: rights.Removal | None = rights.Removal(root)
+    anybodys = machine.has_capability(machine.CAP_FOWNER)
     found = machine.in_time(
-        lambda: rights.hindrance(root, descend=_selected(folder), pid=pid), otherwise=silent
+        lambda: rights.hindrance(root, descend=_selected(folder), anybodys=anybodys, pid=pid),
+        otherwise=silent,
     )
     if found is None:
         return None

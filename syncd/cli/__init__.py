@@ -4,7 +4,7 @@ group      which verbs there are; each is imported only when it is called
 options    what several verbs take from the command line
 asking     the daemon, or without one the ledger
 listing    answers that may be long, page by page
-words      names and numbers as a person reads them
+findings   what doctor and creds --try found, line by line or as a document
 progress   bars, on a terminal only
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from syncd.cli.group import syncd
-from syncd.cli.words import plain
+from syncd.console.words import plain
 from syncd.errors import ConfigError, Fatal, SyncdError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -9,10 +9,10 @@ import click
 
 from syncd.adapters.mounts import lies_on_another_machine
 from syncd.cli.options import config_option
-from syncd.cli.words import plain
 from syncd.config import Config, Surroundings, load
 from syncd.config.check import Finding, warnings
 from syncd.config.model import Folder
+from syncd.console.words import plain
 from syncd.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ import click
 
 from syncd.cli.asking import absolute, ask, configured
 from syncd.cli.options import complete_path, config_option
-from syncd.cli.words import bytes_text, plain
+from syncd.console.words import bytes_text, plain
 
 
 @click.command("explain")

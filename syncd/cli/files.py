@@ -10,7 +10,7 @@ import click
 from syncd.cli.asking import configured
 from syncd.cli.listing import Pages, tell_json
 from syncd.cli.options import config_option
-from syncd.cli.words import bytes_text, plain
+from syncd.console.words import bytes_text, plain
 from syncd.model import Standing
 
 

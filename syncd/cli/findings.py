@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from syncd.cli.words import plain
+from syncd.console.words import plain
 from syncd.decide.findings import Check, Finding, Verdict, passed
 
 _WORDS: Final = {Verdict.SKIPPED: "skip"}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncd.cli.status import COLOURS, FOLDERS, TRANSFERS, drawn, folder_row, lines, transfer_row
-from syncd.cli.words import plain
 from syncd.console.headline import headline
+from syncd.console.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

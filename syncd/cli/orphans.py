@@ -10,8 +10,8 @@ import click
 
 from syncd.cli.asking import ask, configured
 from syncd.cli.options import config_option
-from syncd.cli.words import plain, span_text
 from syncd.console.status import moment
+from syncd.console.words import plain, span_text
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:

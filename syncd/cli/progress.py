@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from syncd.cli.words import bytes_text, path_text, span_text
+from syncd.console.words import bytes_text, path_text, span_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,7 +8,7 @@ import click
 
 from syncd.cli.asking import configured
 from syncd.cli.options import config_option
-from syncd.cli.words import plain
+from syncd.console.words import plain
 
 
 @click.command("rescan")

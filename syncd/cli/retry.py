@@ -10,7 +10,7 @@ import click
 
 from syncd.cli.asking import absolute, configured, step_in
 from syncd.cli.options import complete_path, config_option
-from syncd.cli.words import plain
+from syncd.console.words import plain
 
 
 @click.command("retry")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import Duration, config_option
-from syncd.cli.words import path_text, plain
+from syncd.console.words import path_text, plain
 from syncd.signals import hold_signals, show_stacks_on_usr1
 
 if TYPE_CHECKING:

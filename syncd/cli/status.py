@@ -13,8 +13,8 @@ import click
 
 from syncd.cli.asking import ask, configured
 from syncd.cli.options import config_option
-from syncd.cli.words import bytes_text, plain, span_text
 from syncd.console.headline import headline
+from syncd.console.words import bytes_text, plain, span_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,7 +12,7 @@ import click
 from syncd.cli.asking import absolute, ask, configured
 from syncd.cli.listing import Pages, tell_json
 from syncd.cli.options import complete_path, config_option
-from syncd.cli.words import path_text, plain
+from syncd.console.words import path_text, plain
 
 if TYPE_CHECKING:
     from syncd.config import Config

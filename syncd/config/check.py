@@ -37,34 +37,19 @@ class Finding:
     hint: str | None = None
 
 
-def warnings(config: Config, surroundings: Surroundings) -> list[Finding]:
-    """Everything found, in the order of the file. Never raises."""
+def warnings(config: Config, surroundings: Surroundings, *, on_disk: bool = True) -> list[Finding]:
+    """Everything found, in the order of the file; without `on_disk` nothing of folders and ledger as they lie there. Never raises."""
     return [
         *_device(config),
         *_api(config.credentials.api),
         *_endpoint(config.destination.endpoint_url),
         *_ca_file("destination.ca_file", config.destination.ca_file),
-        *_folders(config),
+        *(_folders(config) if on_disk else ()),
         *_templates(config),
         *_same_keys(config.folders),
         *_reused_names(config.folders),
-        *_uncertain_disposal(config.folders),
-        *_state(config.state),
-        *_kept_inside_folders(config, surroundings),
-        *_socket(config.socket),
-    ]
-
-
-def of_itself(config: Config, surroundings: Surroundings) -> list[Finding]:
-    """The same without what `doctor` sees better: folders and ledger as they lie on the disk. Never raises."""
-    return [
-        *_device(config),
-        *_api(config.credentials.api),
-        *_endpoint(config.destination.endpoint_url),
-        *_ca_file("destination.ca_file", config.destination.ca_file),
-        *_templates(config),
-        *_same_keys(config.folders),
-        *_reused_names(config.folders),
+        *(_uncertain_disposal(config.folders) if on_disk else ()),
+        *(_state(config.state) if on_disk else ()),
         *_kept_inside_folders(config, surroundings),
         *_socket(config.socket),
     ]

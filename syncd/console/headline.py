@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from syncd.console.words import bytes_text, files_text
+from syncd.console.words import bytes_text
+from syncd.decide.words import files
 
 Document = dict[str, Any]
 
@@ -60,10 +61,10 @@ def _numbers(document: Document) -> str:
 
 def pending(document: Document) -> str:
     """How much is still to be sent."""
-    return f"{files_text(document['counts']['pending'])} pending ({bytes_text(document['bytes']['pending'])})"
+    return f"{files(document['counts']['pending'])} pending ({bytes_text(document['bytes']['pending'])})"
 
 
 def _rest(document: Document) -> str:
     counts = document["counts"]
-    parked = f", {files_text(counts['parked'])} parked" if counts["parked"] else ""
-    return f"{files_text(counts['done'])} uploaded, nothing pending{parked}"
+    parked = f", {files(counts['parked'])} parked" if counts["parked"] else ""
+    return f"{files(counts['done'])} uploaded, nothing pending{parked}"

@@ -57,8 +57,3 @@ def span_text(seconds: float) -> str:
     if whole < _DAY:
         return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
-
-
-def files_text(count: int) -> str:
-    """`1 file`, `1,234 files`."""
-    return f"{count:,} file" if count == 1 else f"{count:,} files"

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,57}")
@@ -83,6 +84,14 @@ def overlaps(devices: Iterable[Device]) -> Iterator[tuple[Device, Device]]:
             yield last, device
         else:
             last = device
+
+
+def moment_of(text: str) -> float:
+    """Seconds since the epoch of a time such as 2027-01-01T00:00:00Z. Raises ValueError where it is none, or has no zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("it has no zone")
+    return moment.timestamp()
 
 
 def new_token() -> str:

@@ -19,14 +19,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
 import yaml
 
-from syncd.credential_api.devices import BadRegistration, Device, overlaps, problems_of
+from syncd.credential_api.devices import BadRegistration, Device, moment_of, overlaps, problems_of
 
 log = structlog.get_logger()
 
@@ -282,15 +281,10 @@ def _entry(name: str, fields: Mapping[str, Any], problems: list[str]) -> _Entry 
 
 def _moment(text: str | None, problems: list[str]) -> float | None:
     try:
-        moment = None if text is None else datetime.fromisoformat(text)
+        return None if text is None else moment_of(text)
     except ValueError:
-        moment = datetime.min  # noqa: DTZ901 - without a zone, so it is refused below
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
         problems.append("expires is wrong, expected a time with its zone such as 2027-01-01T00:00:00Z")
         return None
-    return moment.timestamp()
 
 
 def clashes(found: list[tuple[str, Device]]) -> Iterator[str]:

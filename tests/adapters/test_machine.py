@@ -68,13 +68,13 @@ def test_leases_are_for_owners_and_for_the_capability(
     root = os.fsencode(tmp_path)
     assert machine.may_take_leases(root)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: False)
+    monkeypatch.setattr(machine, "has_capability", lambda *_: False)
     assert not machine.may_take_leases(root)
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: True)
+    monkeypatch.setattr(machine, "has_capability", lambda *_: True)
     assert machine.may_take_leases(root)
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: False)
+    monkeypatch.setattr(machine, "has_capability", lambda *_: False)
     assert not machine.may_take_leases(root + b"/none")
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda process: process == "77")
+    monkeypatch.setattr(machine, "has_capability", lambda _, pid=None: pid == 77)
     assert machine.may_take_leases(root, 77), "the daemon's capability is what counts"
 
 

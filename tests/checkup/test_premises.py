@@ -49,15 +49,6 @@ def test_a_store_that_shows_no_sum_lets_nothing_go(rig: Rig, examine: Examine) -
     report.found("after_upload", "warn", "only the size", "destination.checksum to auto or md5")
 
 
-@pytest.fixture
-def namespace() -> list[str]:
-    """A user namespace of its own, whose limits and mounts are not the host's."""
-    alone = ["unshare", "-Urm"]
-    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("user namespaces are not permitted here")
-    return alone
-
-
 def elsewhere(rig: Rig, namespace: list[str], script: str, *arguments: object) -> Report:
     """The verb in a namespace in which a script has changed something before."""
     before = f'{script} || exit 99; shift {len(arguments)}; exec "$@"'

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.moments import NOW, counts
 
 from syncd.console.facts import Closed, CredentialFacts, FolderFacts, StatusFacts, TransferFacts
 from syncd.console.status import moment, state_of, status_document
-from syncd.model import Counts, Pause, State, Totals
-
-NOW = 1_800_000_000.0
+from syncd.model import Pause, State, Totals
 
 SHAPE: Any = {
     "version": None,
@@ -32,18 +31,6 @@ SHAPE: Any = {
     "transfers_total": None,
     "transfers": [{"path", "key", "size", "sent", "parts_done", "parts_total", "bytes_per_s", "eta_s"}],
 }
-
-
-def counts(parked: int = 0, **files: int) -> Counts:
-    by_state = {state: files.get(state.value, 0) for state in State}
-    pending = sum(number for name, number in files.items() if name not in {"done", "superseded", "vanished"})
-    return Counts(
-        by_state=by_state,
-        parked=parked,
-        pending=pending,
-        pending_bytes=100 * pending,
-        oldest_pending_at=NOW - 30 if pending else None,
-    )
 
 
 OK = CredentialFacts(source="api.example.com", state="ok", expires_at=NOW + 600, renewed_at=NOW - 60)

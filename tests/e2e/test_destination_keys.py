@@ -188,7 +188,7 @@ def test_a_strangers_object_is_replaced_where_the_configuration_says_so(daemon: 
     device.run(lambda: device.app.ledger.counts().parked == 1)
     device.write(destination={"if_exists": "overwrite"})
     assert device.reload()
-    device.app.household._console.view.retry([bytes(device.inbox / "film")])
+    device.app.household.doors.console.view.retry([bytes(device.inbox / "film")])
     device.run(lambda: device.done("film"))
     assert device.store.read(key) == SMALL
     assert any("as destination.if_exists says" in why for why in device.told("film"))

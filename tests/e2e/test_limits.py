@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,6 @@ STORM = 20_000
 def in_a_shell(script: str, *arguments: str) -> list[str]:
     """What goes before the daemon's command line: a script, with the arguments as $1 and so on, then the daemon."""
     return ["sh", "-c", f'{script}; shift {len(arguments)}; exec "$@"', "sh", *arguments]
-
-
-@pytest.fixture
-def namespace() -> list[str]:
-    """A user namespace of its own, whose limits and mounts are not the host's."""
-    alone = ["unshare", "-Urm"]
-    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("user namespaces are not permitted here")
-    return alone
 
 
 @pytest.mark.torture

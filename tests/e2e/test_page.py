@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.rig import Rig, noise
+from support.story import lasting
 from support.visitor import Visitor, free_port
 from support.whole import LARGE, Servers, Whole
 
@@ -50,19 +51,6 @@ def reload(rig: Rig, **config: Any) -> None:
     rig.write_config(**config)
     rig.signal(signal.SIGHUP)
     rig.wait(lambda: sum(each.get("event") == "reloaded" for each in rig.events) > known, what="the reload")
-
-
-def lasting(document: dict[str, Any]) -> dict[str, Any]:
-    """What does not run from one second to the next."""
-    return {
-        "state": document["state"],
-        "reasons": document["reasons"],
-        "counts": document["counts"],
-        "device": document["device"],
-        "started_at": document["started_at"],
-        "transfers": [(each["path"], each["key"], each["size"]) for each in document["transfers"]],
-        "folders": [(each["path"], each["state"], each["watch"]) for each in document["folders"]],
-    }
 
 
 def test_status_page_and_metrics_agree_during_an_upload_and_after_it(
@@ -142,7 +130,7 @@ def test_a_page_that_dies_touches_no_upload_and_begins_again(
 ) -> None:
     with Whole(servers, tmp_path / "device", console={"listen": f"127.0.0.1:{port}"}) as whole:
         household = whole.app.household
-        page = household._page
+        page = household.doors.page
         assert page is not None
         running = page._running
         assert running is not None
@@ -167,7 +155,7 @@ def test_a_control_socket_that_dies_touches_no_upload_and_begins_again(
 ) -> None:
     with Whole(servers, tmp_path / "device") as whole:
         household = whole.app.household
-        console = household._console
+        console = household.doors.console
         assert console._thread is not None
 
         def broken(connection: socket.socket) -> None:

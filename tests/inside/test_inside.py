@@ -291,7 +291,7 @@ def test_folders_tell_what_the_machine_can_tell(room: Room, monkeypatch: pytest.
     assert (folder["name"], folder["path"], folder["watch"]) == ("inbox", str(room.inbox), "poll")
     assert (folder["state"], folder["reason"], folder["open_check"]) == ("ok", None, "ok")
     assert folder["free_bytes"] > 0
-    monkeypatch.setattr(machine, "_has_cap_lease", lambda _: False)
+    monkeypatch.setattr(machine, "has_capability", lambda *_: False)
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     assert room.inside.status()["folders"][0]["open_check"] == "unavailable"
 

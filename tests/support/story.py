@@ -57,9 +57,9 @@ def told_differently(
 
 def lasting(document: dict[str, Any]) -> dict[str, Any]:
     """What does not run from one second to the next."""
-    reasons = [(each["code"], each["hint"]) for each in document["reasons"]]
-    folders = [(each["path"], each["state"], each["watch"]) for each in document["folders"]]
-    return {key: document[key] for key in ("state", "counts", "device", "started_at")} | {
-        "reasons": reasons,
-        "folders": folders,
+    return {
+        **{key: document[key] for key in ("state", "counts", "device", "started_at")},
+        "reasons": [(each["code"], each["hint"], each["since"]) for each in document["reasons"]],
+        "transfers": [(each["path"], each["key"], each["size"]) for each in document["transfers"]],
+        "folders": [(each["path"], each["state"], each["watch"]) for each in document["folders"]],
     }

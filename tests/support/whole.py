@@ -155,7 +155,7 @@ class Whole:
 
     def status(self) -> dict[str, Any]:
         """The status document."""
-        return self.app.household._console.view.status()
+        return self.app.household.doors.console.view.status()
 
     def closed(self) -> str | None:
         """Why nothing is sent."""

@@ -57,19 +57,3 @@ def _line(row: sqlite3.Row) -> Happening:
         folder=row["folder"],
         path=row["path"],
     )
-
-
-def work_since(connection: sqlite3.Connection, now: float) -> float | None:
-    """See the port. What was put off without a failure (taken out of the configuration) is no work; nor is disposal."""
-    row = connection.execute(
-        "SELECT id, discovered_at FROM transfer INDEXED BY live WHERE state NOT IN ('done', 'superseded', 'vanished') "
-        "AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing') AND parked_reason IS NULL "
-        "AND (attempts > 0 OR not_before <= ?) ORDER BY id LIMIT 1",
-        (now,),
-    ).fetchone()
-    if row is None:
-        return None
-    ready = connection.execute(
-        "SELECT max(at) FROM history WHERE transfer = ? AND state = 'settled'", (row["id"],)
-    ).fetchone()
-    return float(row["discovered_at"] if ready[0] is None else ready[0])

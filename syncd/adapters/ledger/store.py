@@ -29,10 +29,10 @@ from syncd.adapters.ledger.damage import (
     was_ours,
 )
 from syncd.adapters.ledger.group_commit import GroupCommit
-from syncd.adapters.ledger.look_back import happened, work_since
+from syncd.adapters.ledger.look_back import happened
 from syncd.adapters.ledger.migrate import bring_up_to_date, refuse_foreign
 from syncd.adapters.ledger.rows import seal, transfer_from, unwrapped, wrapped
-from syncd.adapters.ledger.tally import count_all, count_in_folder, where
+from syncd.adapters.ledger.tally import count_all, count_in_folder, where, work_since
 from syncd.adapters.ledger.trouble import translated, unopened
 from syncd.errors import LedgerDamaged, LedgerFailure, LedgerForeign, LedgerHeld
 from syncd.model import (

@@ -70,3 +70,19 @@ def count_in_folder(connection: sqlite3.Connection, folder: bytes) -> int:
 
 def _number(connection: sqlite3.Connection, sql: str, *values: bytes) -> int:
     return int(connection.execute(sql, values).fetchone()[0])
+
+
+def work_since(connection: sqlite3.Connection, now: float) -> float | None:
+    """See the port. What was put off without a failure (taken out of the configuration) is no work; nor is disposal."""
+    row = connection.execute(
+        f"SELECT id, discovered_at {_LIVE} "
+        "AND state IN ('settled', 'planned', 'creating', 'uploading', 'completing') AND parked_reason IS NULL "
+        "AND (attempts > 0 OR not_before <= ?) ORDER BY id LIMIT 1",
+        (now,),
+    ).fetchone()
+    if row is None:
+        return None
+    ready = connection.execute(
+        "SELECT max(at) FROM history WHERE transfer = ? AND state = 'settled'", (row["id"],)
+    ).fetchone()
+    return float(row["discovered_at"] if ready[0] is None else ready[0])

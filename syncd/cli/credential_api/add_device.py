@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncd.cli.words import plain
+from syncd.console.words import plain
 from syncd.errors import ConfigError, SyncdError
 
 if TYPE_CHECKING:
@@ -116,15 +115,14 @@ def _device(**fields: Any) -> Device:
 
 
 def _moment(text: str | None) -> float | None:
-    if text is None:
-        return None
+    from syncd.credential_api.devices import moment_of  # noqa: PLC0415 - not for --help
+
     try:
-        moment = datetime.fromisoformat(text)
+        return None if text is None else moment_of(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise click.UsageError("--expires must be a time with its zone, such as 2027-01-01T00:00:00Z")
-    return moment.timestamp()
+        raise click.UsageError(
+            "--expires must be a time with its zone, such as 2027-01-01T00:00:00Z"
+        ) from None
 
 
 def _add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import resource
 import signal
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncd.cli.options import Duration
-from syncd.cli.words import plain
+from syncd.console.words import plain
 from syncd.errors import ConfigError, Fatal
 from syncd.signals import SIGNALS, hold_signals
 
@@ -93,8 +92,10 @@ def command(
         raise click.UsageError("--path must begin with / and not end with one")
     role = Role(arn=role_arn, region=region, session_seconds=round(session.total_seconds()))
     _check_role(role, own_endpoint=sts_endpoint_url is not None)
+    from syncd.config.scalars import is_loopback  # noqa: PLC0415 - heavy, and not for --help
+
     address, certificate = _address(listen), _certificate(tls_cert, tls_key)
-    if certificate is None and not _is_loopback(address.host):
+    if certificate is None and not is_loopback(address.host):
         raise click.UsageError(
             f"{address} can be reached from other machines, and there is no TLS: tokens would be readable on the way."
             " Give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that speaks TLS"
@@ -168,14 +169,6 @@ def _address(text: str) -> Address:
     if not colon or not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004
         raise click.UsageError(f"--listen {text!r} is none, expected HOST:PORT")
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
-
-
-def _is_loopback(host: str) -> bool:
-    """Names are not asked for: what they mean can change."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _certificate(chain: Path | None, key: Path | None) -> Certificate | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from syncd.console.facts import Readings
-from syncd.console.headline import Document, opening
+from syncd.console.headline import Document, opening, weightiest
 from syncd.decide.words import span
 
 PATIENCE_S = 600.0
@@ -30,8 +30,8 @@ def unwell(readings: Readings, document: Document) -> str | None:
 def _waits_s(readings: Readings, document: Document) -> float:
     """How long there has been something to do and nothing came of it."""
     if document["state"] == "blocked":
-        since = [each["since"] for each in document["reasons"][:1] if each["since"] is not None]
-        blocked_at = datetime.fromisoformat(since[0]).timestamp() if since else 0.0
+        since = (weightiest(document) or {}).get("since")
+        blocked_at = 0.0 if since is None else datetime.fromisoformat(since).timestamp()
         return min(readings.moved_s, readings.status.now - blocked_at)
     begun = readings.work_since
     return 0.0 if begun is None else min(readings.moved_s, readings.status.now - begun)

@@ -19,7 +19,8 @@ from syncd.console.headline import Document, opening, pending, weightiest
 from syncd.console.page import chart
 from syncd.console.page.history import LONGEST_WORD, Page
 from syncd.console.status import moment, remaining_s
-from syncd.console.words import bytes_text, files_text, path_text, plain, shell_word, span_text
+from syncd.console.words import bytes_text, path_text, plain, shell_word, span_text
+from syncd.decide.words import files
 
 
 def static(name: str) -> bytes:
@@ -57,7 +58,7 @@ def _template() -> Template:
     environment.filters |= {
         "bytes": bytes_text,
         "span": span_text,
-        "files": files_text,
+        "files": files,
         "path": path_text,
         "shell": shell_word,
         "when": _when,
