@@ -1,4 +1,4 @@
-# Each target is three lines that also stand in the README, for those without make.
+# demo, test and check are lines that also stand in the README, for those without make.
 # PY may name another Python, 3.11 or newer.
 PY ?= python3
 
@@ -7,7 +7,7 @@ PY ?= python3
 demo: .venv/.installed  ## the whole of syncd on this machine: ARGS=--once ends by itself
 	.venv/bin/syncd demo $(ARGS)
 
-test: .venv/.developing  ## all tests: ARGS="-k name" chooses
+test: .venv/.developing  ## the default set of tests: ARGS="-k name" chooses
 	.venv/bin/pytest $(ARGS)
 
 check: .venv/.developing  ## style, types, tests

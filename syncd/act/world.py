@@ -1,6 +1,6 @@
 """Everything a step may lean on: the ports, the policies out of the configuration, and where progress is shown.
 
-Built once by `app`; steps take it as an argument and keep nothing.
+Built by `household`, anew at each reload; steps take it as an argument and keep nothing.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ servers    the credential API and the store, asked as the daemon asks them
 premises   this machine: who asks, limits, ledger, folders
 
 Beside a running daemon nothing of it is disturbed: no lock, no ledger opened, no capture touched; one object is written.
-No step waits longer than some seconds, whatever hangs. What a failed check would have to give is skipped, and says so.
+No request waits longer than some seconds, whatever hangs. What a failed check would have to give is skipped, and says so.
 """
 
 from __future__ import annotations

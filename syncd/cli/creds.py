@@ -44,7 +44,7 @@ HIDDEN: Final = "[hidden]"
 def command(config_file: Path, form: str, show_secrets: bool, attempt: bool) -> int:
     """Ask the credential API and show what it answers.
 
-    The daemon is not needed and not disturbed. Secrets are hidden unless you ask for them; the form process always has
+    With `credentials.chain` in the configuration, boto3's chain is asked instead. The daemon is not needed and not disturbed. Secrets are hidden unless you ask for them; the form process always has
     them, and goes to a program, never to a terminal. With --try the one object {prefix}.syncd/doctor is written, in one
     piece and by multipart upload, and an upload of it is aborted: all that the daemon needs to be allowed. Ends with 1
     if a step fails.

@@ -26,7 +26,7 @@ from syncd.console.words import plain
 def command(config_file: Path, paths: tuple[str, ...], everything: bool, replan: bool, as_json: bool) -> int:
     """Take up files again that were set aside.
 
-    Parked files get another chance, files that wait for their next try are due now. What is planned keeps its plan,
+    One PATH or more, or --all. Parked files get another chance, files that wait for their next try are due now. What is planned keeps its plan,
     also when the configuration has changed since; --replan gives it another: an upload that is open is aborted, and what
     it has sent is sent again. Works without a daemon too. Ends with 1 when a PATH is unknown or neither parked nor
     waiting.

@@ -1,6 +1,6 @@
 """The application on this machine: Flask on waitress, in a thread, until it is stopped.
 
-Waitress speaks no TLS, so it listens on loopback only; for any other address `tls` stands in front of it. What waitress
+Waitress speaks no TLS, so it listens on loopback only; with a certificate `tls` stands in front of it. What waitress
 refuses by itself (a broken request line, a huge body) is said in the contract's form too.
 """
 

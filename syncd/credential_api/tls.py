@@ -3,7 +3,7 @@
 Waitress has no TLS, and wrapping its sockets is not sound: its loop asks the kernel whether there is something to read, and
 does not know of bytes that are decrypted already. Werkzeug's and cheroot's servers shake hands in the thread that
 accepts, so one client that stays silent stops them all. asyncio's own TLS ends both directions when the client ends one,
-and shakes hands with as many as come. Here every connection is a task of its own, counted from its first byte on.
+and shakes hands with as many as come. Here every connection is a task of its own, counted from the moment it is taken.
 
 Refuses to look into what it passes on, more connections than there are descriptors for, and more than a fair share of
 them from one address. Who is behind a connection is told by the port that it is passed on from.

@@ -3,7 +3,7 @@
     .venv/bin/python tests/bench/page_cost.py [--pairs 7] [--gib 4] [--clients 50]
 
 One daemon sends sparse files to the null sink, by turns alone and while so many clients each ask for `/` and `/status.json`
-every two seconds, as an open page does (it asks for `/` only). Pairs lie side by side and take turns in going first; what
+every two seconds, which is more than an open page asks for (`/` only). Pairs lie side by side and take turns in going first; what
 counts is the median of their ratios.
 """
 

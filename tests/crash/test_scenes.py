@@ -8,7 +8,7 @@ import pytest
 from support import scenes
 from support.lives import failing
 
-pytestmark = [pytest.mark.sweep, pytest.mark.torture]  # test_planted keeps some of it in the default suite
+pytestmark = [pytest.mark.sweep, pytest.mark.torture]
 
 
 @pytest.mark.parametrize(

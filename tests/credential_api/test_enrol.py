@@ -330,4 +330,5 @@ def test_another_token_is_shown_too_and_only_for_a_device_that_is_there(
     arguments = ["credential-api", "add-device", "--registry", str(path), "--another-token"]
     assert main([*arguments, "cam-07"]) == 0
     assert Registry(path).by_digest(digest_of(capsys.readouterr().out.strip())) == device("cam-07")
+    assert main([*arguments, "cam-07", "--tagging"]) == 2, "it would be passed over"
     assert main([*arguments, "cam-08"]) == 78

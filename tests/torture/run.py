@@ -1,6 +1,6 @@
 """`make torture`: the long proof, and its one last line of counts.
 
-Runs what is marked `torture` (and what is marked `sweep`, which the default suite runs too) under one seed. `--ci` is
+Runs what is marked `torture` (and what is marked `sweep`, of which the default suite runs a part) under one seed. `--ci` is
 CI's smaller set, `--seed N` goes through the same run again, anything else goes to pytest as it is.
 """
 

@@ -68,7 +68,7 @@ def command(
 ) -> int:
     """Let the device NAME in, and show its token once.
 
-    The token goes to stdout, alone, so that it can be sent into a file; what is kept is its SHA-256. A lost token is
+    It goes into exactly one of --registry and --table. The token goes to stdout, alone, so that it can be sent into a file; what is kept is its SHA-256. A lost token is
     replaced by another one, it cannot be shown again.
     """
     from syncd.credential_api.devices import digest_of, new_token  # noqa: PLC0415 - not for --help
@@ -77,6 +77,10 @@ def command(
         raise click.UsageError("exactly one of --registry and --table is needed")
     token = new_token()
     if another_token:
+        if any((bucket, prefix, expires, list_uploads, tagging, kms_key_arn)):
+            raise click.UsageError(
+                "--another-token changes nothing else of the device: leave the other options out"
+            )
         _add_token(registry, table, region, name, digest_of(token))
     else:
         usual = _usual_bucket(registry)
@@ -92,7 +96,7 @@ def command(
         _add(registry, table, region, device, digest_of(token), spell_bucket=device.bucket != usual)
     click.echo(token, nl=sys.stdout.isatty())  # botocore refuses a token file with a newline in it
     place = plain(str(registry or table))
-    text = f"{name} is in {place}. Its token, on stdout, is not shown again: put it into the device's token_file, mode 0600"
+    text = f"{name} is in {place}. Its token, on stdout, is not shown again: put it into the device's token_file, which only syncd's user may read"
     click.echo(text, err=True)
     return 0
 

@@ -74,7 +74,7 @@ ORIGIN = Matching("origin", r"\*|https?://[^\s/*]*\*?[^\s/*]+", "an origin, like
 @click.option(
     "--origin", "origins", type=ORIGIN, multiple=True, help="A web page that may upload. Repeatable."
 )
-@click.option("--part", type=click.Choice(PARTS), help="One of them alone, as `file://` for aws.")
+@click.option("--part", type=click.Choice(PARTS), help="One of them alone, on one line, as aws takes it.")
 def command(part: str | None, origins: tuple[str, ...], partition: str | None, **names: Any) -> None:
     """Print the policies that role and bucket need.
 

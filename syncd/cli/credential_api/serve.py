@@ -43,8 +43,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @_option("--table", metavar="NAME", help="The devices, in a DynamoDB table.")
 @_option("--role-arn", required=True, metavar="ARN", help="The role whose sessions are handed out.")
-@_option("--region", required=True, help="The region of the bucket and of STS.")
-@_option("--session", type=Duration(), default="1h", show_default=True, help="How long they live.")
+@_option("--region", required=True, help="The region of bucket, STS and table.")
+@_option(
+    "--session", type=Duration(), default="1h", show_default=True, help="How long sessions live, 15m to 1h."
+)
 @_option("--sts-endpoint-url", metavar="URL", help="STS of a store of your own, instead of AWS.")
 @_option("--s3-endpoint-url", metavar="URL", help="S3 for presigned URLs. [default: as --sts-endpoint-url]")
 @_option(
@@ -56,7 +58,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @_option(
     "--burst", type=click.IntRange(1), default=30, show_default=True, help="Requests at once, per device."
 )
-@_option("--every", type=Duration(), default="10s", show_default=True, help="One more after so long.")
+@_option(
+    "--every",
+    type=Duration(),
+    default="10s",
+    show_default=True,
+    help="After a burst: one more in each such span.",
+)
 def command(
     *,
     registry: Path | None,
@@ -75,7 +83,7 @@ def command(
 ) -> int:
     """Answer devices from this machine.
 
-    Knows them from --registry or --table, and asks STS with the credentials that boto3 finds by itself (environment,
+    Knows them from exactly one of --registry and --table, and asks STS with the credentials that boto3 finds by itself (environment,
     profile, instance role). Logs JSON lines on stderr: who got what, for how long; never a token. Ends on SIGTERM.
     SIGHUP reads certificate and key again, for connections from then on: send it when they are renewed. If they cannot
     be used, the log says why and the old ones stay.

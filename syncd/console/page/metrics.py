@@ -93,7 +93,7 @@ FAMILIES = (
     ),
     Family(
         "syncd_oldest_pending_age_seconds",
-        "How long ago the oldest file that is pending was met; absent if none is.",
+        "How long ago the oldest file that is neither proven nor parked was met; absent if there is none.",
         (),
         _one(lambda facts: _ago(facts.status.counts.oldest_pending_at, facts.status.now)),
     ),
@@ -102,7 +102,7 @@ FAMILIES = (
     ),
     Family(
         "syncd_pending_files",
-        "Files before done and not parked.",
+        "Files before done and not parked; those that are proven and wait for after_upload count here, without bytes and without an age.",
         (),
         _one(lambda facts: facts.status.counts.pending),
     ),
