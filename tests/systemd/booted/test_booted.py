@@ -207,8 +207,9 @@ def test_captures_of_another_user_are_read_and_put_away_but_not_while_they_are_w
             pass
         wait_until(lambda: machine.has("capture/quick"), what="the finished one")
         wait_until(lambda: not (CAPTURE / "quick").exists(), what="its going")
-        assert not machine.has("capture/slow"), "a program has it open for writing"
-        assert "open for writing" in run("syncd", "explain", str(CAPTURE / "slow"))
+        slow = str(CAPTURE / "slow")
+        wait_until(lambda: "open for writing" in run("syncd", "explain", slow), what="its being noticed")
+        assert not machine.has("capture/slow")
         assert (CAPTURE / "slow").stat().st_uid == pwd.getpwnam(recorder).pw_uid
         writing.write(b"\n")
         writing.flush()
