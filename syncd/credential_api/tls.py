@@ -157,13 +157,13 @@ class Front:
                 writer.transport.abort()
 
     async def _pass_on(self, line: _Line, source: str) -> None:
-        answers, requests = await asyncio.open_connection("127.0.0.1", self._backend, limit=_BLOCK)
-        with ExitStack() as afterwards:
-            afterwards.callback(requests.transport.abort)
-            port = requests.get_extra_info("sockname")[1]
-            afterwards.callback(self._peers.pop, port, None)
+        with socket.socket() as backend, ExitStack() as afterwards:
+            backend.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(backend, ("127.0.0.1", self._backend))
+            port = backend.getsockname()[1]
             self._peers[port] = source
-            await _both_ways(line, answers, requests)
+            afterwards.callback(self._peers.pop, port, None)
+            await _both_ways(line, backend)
 
 
 class _Line:
@@ -228,14 +228,14 @@ class _Line:
             await self._writer.drain()
 
 
-async def _both_ways(line: _Line, answers: asyncio.StreamReader, requests: asyncio.StreamWriter) -> None:
+async def _both_ways(line: _Line, backend: socket.socket) -> None:
     """Until the server ends it, by its own time limit if need be, or the client breaks it off.
 
     A client may say that it has asked all, and listen on. The server is told: where nothing is asked, it ends at once,
     else when it has answered. So one that just closes gives its place back no later.
     """
-    up = asyncio.ensure_future(_copy_up(line, requests))
-    down = asyncio.ensure_future(_copy_down(answers, line))
+    up = asyncio.ensure_future(_copy_up(line, backend))
+    down = asyncio.ensure_future(_copy_down(backend, line))
     try:
         await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
         if up.done() and up.exception() is None:
@@ -246,17 +246,27 @@ async def _both_ways(line: _Line, answers: asyncio.StreamReader, requests: async
         await asyncio.gather(up, down, return_exceptions=True)
 
 
-async def _copy_up(line: _Line, requests: asyncio.StreamWriter) -> None:
+# The socket itself, no stream of asyncio's: there a request that is no longer taken would throw away the answer to it.
+
+
+async def _copy_up(line: _Line, backend: socket.socket) -> None:
     while block := await line.read():
         try:
-            requests.write(block)
-            await requests.drain()
+            await asyncio.get_running_loop().sock_sendall(backend, block)
         except OSError:
             return  # the server takes no more; its answer says why
     with suppress(OSError):
-        requests.write_eof()
+        backend.shutdown(socket.SHUT_WR)
 
 
-async def _copy_down(answers: asyncio.StreamReader, line: _Line) -> None:
-    while block := await answers.read(_BLOCK):
+async def _copy_down(backend: socket.socket, line: _Line) -> None:
+    while block := await _next_of(backend):
         await line.write(block)
+
+
+async def _next_of(backend: socket.socket) -> bytes:
+    """What the server says next; nothing where it has ended, also by hanging up on what it did not read."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(backend, _BLOCK)
+    except OSError:
+        return b""
