@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from support.clock import FakeClock
 from support.fake_store import FakeStore
 
-from syncd.act.body import HeldBody
+from syncd.act.body import HeldBody, sum_of_span
 from syncd.act.pulse import BodyName, HeardBody, HeardStore, Pulse
+from syncd.adapters.disk import LocalDisk
+from syncd.adapters.s3.sums import AwsSums
+from syncd.decide.plan import spans
 from syncd.model import Algorithm, Condition, Target
 
 NAME = BodyName("token", 1)
@@ -67,9 +72,20 @@ def test_it_remembers_no_more_than_it_must(clock: FakeClock) -> None:
     assert pulse.moved_at("token-19999") is not None
 
 
-def test_a_block_that_is_read_to_be_compared_is_heard_too(clock: FakeClock) -> None:
-    pulse = Pulse(clock)
+def test_a_file_that_is_read_to_be_compared_is_heard_block_by_block(clock: FakeClock, tmp_path: Path) -> None:
+    (tmp_path / "film").write_bytes(b"x" * 25)
+    pulse, heard = Pulse(clock), list[float]()
+
+    def looked() -> None:
+        clock.advance(700.0)
+        pulse.looked()
+        heard.append(pulse.last_at())
+
     began = pulse.last_at()
-    clock.advance(700.0)
-    pulse.looked()
-    assert pulse.last_at() == began + 700.0
+    file = LocalDisk().open(bytes(tmp_path), b"film")
+    try:
+        [span] = spans(25, None)
+        sum_of_span(file, span, memoryview(bytearray(10)), Algorithm.SHA256, AwsSums(), looked)
+    finally:
+        file.close()
+    assert heard == [began + 700.0, began + 1400.0, began + 2100.0]

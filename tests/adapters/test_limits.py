@@ -35,6 +35,16 @@ def test_an_instance_is_asked_for_and_given_back() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+def test_a_kernel_without_another_instance_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        @staticmethod
+        def inotify_init1(_: int) -> int:
+            return -1
+
+    monkeypatch.setattr(limits, "_libc", Full)
+    assert not limits.may_watch()
+
+
 def test_descriptors_are_those_of_the_process_that_is_asked_about(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

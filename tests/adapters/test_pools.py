@@ -128,32 +128,38 @@ def test_a_thread_that_died_is_begun_anew() -> None:
 
 
 def test_a_thread_with_a_job_is_in_hand_and_runs_only_when_it_gets_on() -> None:
-    pool, gate, there = FileThreads(2, SystemClock()), threading.Event(), threading.Event()
-
-    def job() -> None:
-        there.set()
-        gate.wait(10)
-
-    future = pool.submit(job)
-    assert there.wait(10)
+    pool, go_on, end = FileThreads(2, SystemClock()), threading.Event(), threading.Event()
+    future = pool.submit(lambda: (go_on.wait(10), end.wait(10)))
+    until(lambda: bool(pool.in_hand()))
     [(thread, name)] = pool.in_hand().items()
     assert name.startswith("file-")
     before = settled(lambda: times_run(thread))
-    assert before > 0
-    gate.set()
+    go_on.set()
+    until(lambda: (times_run(thread) or 0) > before)
+    assert settled(lambda: times_run(thread)) > before
+    end.set()
     future.result(10)
     assert pool.close(10)
     assert not pool.in_hand()
-    assert times_run(thread) is None
+    until(lambda: times_run(thread) is None)  # the kernel takes it out a moment after it was joined
 
 
-def settled(number: Callable[[], int]) -> int:
+def settled(number: Callable[[], int | None]) -> int:
     """The number when it has stopped to change: a thread that waits does not run."""
-    end = time.monotonic() + 10
-    seen = number()
-    while time.monotonic() < end:
+    seen: list[int | None] = [None]
+
+    def same() -> bool:
         time.sleep(0.1)  # what is waited for is that nothing happens
-        if number() == seen:
-            return seen
-        seen = number()
-    raise AssertionError("it runs on and on")
+        seen.append(number())
+        return seen[-1] == seen[-2]
+
+    until(same)
+    assert seen[-1] is not None
+    return seen[-1]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)  # another thread is watched

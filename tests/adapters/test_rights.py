@@ -81,3 +81,18 @@ def test_what_is_not_there_is_neither_read_only_nor_on_a_device(tmp_path: Path) 
     assert rights.device(missing) is None
     assert rights.device(os.fsencode(tmp_path)) == tmp_path.stat().st_dev
     assert not rights.is_read_only(os.fsencode(tmp_path), pid=os.getpid())
+
+
+def test_what_is_mounted_read_only_for_us_or_for_the_daemon_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mounts:
+        f_flag = 0
+
+    def statvfs(path: bytes) -> Mounts:
+        seen = Mounts()
+        seen.f_flag = os.ST_RDONLY if path in {b"/ours", b"/proc/77/root/theirs"} else 0
+        return seen
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    assert rights.is_read_only(b"/ours")
+    assert rights.is_read_only(b"/theirs", pid=77)
+    assert not rights.is_read_only(b"/theirs")

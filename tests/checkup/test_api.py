@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from support.pki import self_signed
 from support.rig import Rig
 from support.script import API_KINDS, Script
 
-from syncd.checkup import _impatient
-from syncd.config import load
+from syncd import checkup
 
 from .conftest import Examine, amend, in_front_of, port_of, read
 
@@ -147,11 +147,11 @@ def test_an_api_that_says_nothing_is_waited_for_as_long_as_is_configured(rig: Ri
     examine().found("api answer", "fail", "did not answer in 0.5 s", "credentials.api.timeout")
 
 
-def test_nobody_is_waited_for_longer_than_ten_seconds(rig: Rig) -> None:
+def test_nobody_is_waited_for_longer_than_the_doctors_own_patience(
+    rig: Rig, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checkup.PATIENCE.total_seconds() == 10
+    monkeypatch.setattr(checkup, "PATIENCE", timedelta(seconds=0.5))
+    rig.endpoint.faults = Script([API_KINDS["API black hole"]()])
     at_api(rig, rig.endpoint.url, timeout="5m")
-    amend(rig, upload={"connect_timeout": "1s", "read_timeout": "10m"})
-    config = _impatient(load(rig.config))
-    assert config.credentials.api is not None
-    assert config.credentials.api.timeout.total_seconds() == 10
-    assert config.upload.connect_timeout.total_seconds() == 1
-    assert config.upload.read_timeout.total_seconds() == 10
+    examine().found("api answer", "fail", "did not answer in 0.5 s", "credentials.api.timeout")

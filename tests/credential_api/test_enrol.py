@@ -151,7 +151,7 @@ def test_a_file_that_its_group_would_lose_is_left_alone(
     told = capsys.readouterr()
     assert ("as root or as a member of that group" in told.err) == bool(code)
     assert (told.out == "") == bool(code)
-    assert names(kept) == ["cam-01"] if code else ["cam-01", "cam-02"]
+    assert names(kept) == (["cam-01"] if code else ["cam-01", "cam-02"])
     assert (kept.stat().st_ino == old.st_ino) == bool(code)
     assert list(kept.parent.iterdir()) == [kept]
 
@@ -206,6 +206,7 @@ def test_on_a_terminal_the_token_has_a_line_of_its_own(tmp_path: Path) -> None:
     os.close(ours)
     assert done.returncode == 0
     assert shown.endswith("\n")
+    assert Registry(tmp_path / "devices.yaml").by_digest(digest_of(shown.strip())) == device("cam-07")
 
 
 @pytest.mark.parametrize("end", ["", "\n"])

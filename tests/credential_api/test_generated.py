@@ -16,10 +16,9 @@ NAMES = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST
 PATHS = ("/v1/credentials", "/v1/credentials/presign")
 
 
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    place: Path = tmp_path_factory.mktemp("generated")
-    with Serving(place, "--session", "60s", "--burst", "1000000") as serving:
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    with Serving(tmp_path, "--session", "60s", "--burst", "1000000") as serving:
         yield serving
 
 

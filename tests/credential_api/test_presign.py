@@ -31,10 +31,7 @@ def test_the_answer_says_how_to_put_what_where_and_until_when(desk: Any, clock: 
     document = presign(desk, path="day 1/ä.mp4", content_type="video/mp4").document
     url = urlsplit(document["Url"])
     query = parse_qs(url.query)
-    assert (url.scheme, url.netloc) == (
-        "https",
-        "captures.s3.eu-central-1.amazonaws.com",
-    ) or url.netloc.startswith("captures.s3")
+    assert (url.scheme, url.netloc) == ("https", "captures.s3.eu-central-1.amazonaws.com")
     assert url.path == "/cam-07/day%201/%C3%A4.mp4"
     assert query["X-Amz-Expires"] == ["3600"]
     assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host"]

@@ -40,6 +40,7 @@ def test_hints_bring_a_file_up_long_before_the_next_scan(tmp_path: Path) -> None
         (rig.inbox / "new").mkdir()
         rig.drop("new/film", b"abc")
         rig.wait(lambda: rig.arrived() == 1, seconds=20.0, what="the object")
+        assert rig.stop() == 0
 
 
 @pytest.mark.torture

@@ -179,6 +179,12 @@ def test_a_control_socket_that_dies_touches_no_upload_and_begins_again(
         assert "1 done" in status.stdout
 
 
+def test_a_file_that_is_read_to_be_compared_counts_as_getting_on(servers: Servers, tmp_path: Path) -> None:
+    with Whole(servers, tmp_path / "device") as whole:
+        household = whole.app.household
+        assert household.world.looked == household.pulse.looked
+
+
 WITHOUT_A_PAGE = """
 import sys
 from pathlib import Path

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -199,11 +200,16 @@ log: {{level: info, format: json}}
 
     def assert_one_story(self) -> None:
         """Status, page, metrics and log agree, where the page is on."""
-        listening = [each["url"] for each in self.events if each.get("event") == "page_listens"]
-        port = listening[-1].rstrip("/").rpartition(":")[2] if listening else ""
-        still = f":{port}" in self.config.read_text()  # a reload may have closed it
-        if listening and still and self.child is not None and self.child.poll() is None:
-            assert_one_story(self.status, int(port), self.events)
+        wanted = re.search(r'listen: "127\.0\.0\.1:(\d+)"', self.config.read_text())
+        told = self.has_told("page_listens") or self.has_told("page_away")
+        runs = self.child is not None and self.child.poll() is None and self.has_told("started")
+        if wanted is None or not runs:
+            return
+        assert told, "the page neither listens nor says why not"
+        if f":{wanted[1]}/" in "".join(
+            each["url"] for each in self.events if each["event"] == "page_listens"
+        ):
+            assert_one_story(self.status, int(wanted[1]), self.events)
 
     def signal(self, number: int) -> None:
         """To the daemon itself, whatever is around it; harmless when it has ended."""

@@ -257,14 +257,15 @@ def test_lines_of_many_threads_stay_whole(stream: io.StringIO) -> None:
 def test_what_the_garbage_collector_ends_in_the_middle_may_log_too() -> None:
     repeats = logs.Repeats(lambda: 0.0)
 
+    inner: list[Any] = []
+
     class Collects(OrderedDict[Any, Any]):
         """Something is ended in the middle, and says so."""
 
-        def pop(self, *given: Any) -> Any:
-            kept = super().pop(*given)
-            if "inner" not in str(given):
-                repeats(None, "error", {"level": "error", "event": "inner"})
-            return kept
+        def __setitem__(self, key: Any, value: Any) -> None:
+            super().__setitem__(key, value)
+            if "inner" not in str(key):
+                inner.append(repeats(None, "error", {"level": "error", "event": "inner"}))
 
     repeats._seen = Collects()
     told = threading.Thread(
@@ -273,3 +274,4 @@ def test_what_the_garbage_collector_ends_in_the_middle_may_log_too() -> None:
     told.start()
     told.join(10.0)
     assert not told.is_alive(), "it waits for itself"
+    assert [each["event"] for each in inner] == ["inner"]

@@ -173,6 +173,7 @@ def test_a_request_that_hangs_holds_up_no_end(
     assert asked.wait(10)
     workers = [each for each in threading.enumerate() if each.name.startswith("waitress")]
     server.stop()
+    assert any(each.is_alive() for each in workers), "it was waited for"
     with socket.create_server(("127.0.0.1", port)):
         pass
     go_on.set()

@@ -42,6 +42,7 @@ def _full_speed(installed: Machine) -> Iterator[None]:
 
 
 def test_installed_three_lines_edited_started_and_a_file_that_is_dropped_is_in_s3(installed: Machine) -> None:
+    """First in the file: the configuration is still the one that was installed."""
     shipped = CONFIG.read_text()
     edited = shipped.replace("https://uploads.example.com/v1/credentials", installed.servers.endpoint.url)
     edited = edited.replace("region: us-east-1", f'endpoint_url: "{installed.store.url}"')
