@@ -7,7 +7,7 @@ The state is one word for the whole daemon, the first of these that holds:
 - `blocked`: nothing can be sent before something outside is mended: the ledger cannot be opened or its disk is full, the
   destination locks us out, or files are pending and there are no credentials (refused, or none although they were asked
   for), or every folder is blocked.
-- `waiting`: the network to the destination is away.
+- `waiting`: the network to the destination is away, or the first credentials are on their way.
 - `working`: files are in hand, or due, or a folder is scanned for the first time, or files are read again.
 - `waiting`: files are pending, but none is due: they settle, or their next try is to come; or a folder is blocked or
   not to be seen whole.
@@ -19,7 +19,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from syncd.console.facts import CredentialFacts, FolderFacts, StatusFacts, TransferFacts
+from syncd.console.facts import Closed, CredentialFacts, FolderFacts, StatusFacts, TransferFacts
 from syncd.decide.pause import RESUME, told
 from syncd.decide.words import span
 from syncd.model import State
@@ -149,7 +149,7 @@ def state_of(facts: StatusFacts) -> str:
 
 
 def _blocked(facts: StatusFacts) -> bool:
-    locked_out = facts.closed is not None and facts.closed.code != "network"
+    locked_out = facts.closed is not None and not _mends_itself(facts.closed, facts.credentials)
     folders_blocked = bool(facts.folders) and all(folder.state == "blocked" for folder in facts.folders)
     return (
         facts.ledger_full is not None
@@ -157,6 +157,12 @@ def _blocked(facts: StatusFacts) -> bool:
         or folders_blocked
         or (facts.counts.pending > 0 and _no_credentials(facts.credentials))
     )
+
+
+def _mends_itself(closed: Closed, credentials: CredentialFacts) -> bool:
+    """Nobody has to do anything: the network is away, or the first credentials are being fetched and nothing has failed."""
+    first_fetch = credentials.state == "none" and credentials.failure is None
+    return closed.code == "network" or (closed.code == "credentials" and first_fetch)
 
 
 def _no_credentials(facts: CredentialFacts) -> bool:

@@ -154,6 +154,14 @@ STATES = {
         "blocked",
     ),
     "none yet": (facts(credentials=UNASKED, counts=counts(discovered=1)), "waiting"),
+    "none yet, and something tried": (
+        facts(credentials=UNASKED, closed=closed("credentials"), counts=counts(settled=1), due=True),
+        "waiting",
+    ),
+    "renewed and refused by S3": (
+        facts(credentials=replace(UNASKED, state="expired"), closed=closed("credentials")),
+        "blocked",
+    ),
     "stale": (
         facts(credentials=replace(OK, state="stale", failure="503"), counts=counts(settled=1), due=True),
         "working",

@@ -367,7 +367,7 @@ class CredentialKeeper:
         self._reject(rejected)
 
     def _locked_out(self, view: _View) -> LockedOut:
-        message, hint = "no credentials yet", "they have not been asked for yet"
+        message, hint = "no credentials yet", "they are being fetched"
         if view.held is not None:
             message, hint = "the credentials have expired", "new ones are being fetched"
             if self._usable(view.held):

@@ -103,7 +103,7 @@ def events(logged: list[Any]) -> list[str]:
 def test_before_the_first_call_nothing_is_handed_out(house: House) -> None:
     with pytest.raises(LockedOut, match="no credentials yet") as caught:
         house.keeper.current()
-    assert caught.value.code == "credentials"
+    assert (caught.value.code, caught.value.hint) == ("credentials", "they are being fetched")
     assert house.state() == "none"
     assert house.api.calls == []
 
