@@ -403,11 +403,14 @@ class Clerk:
         self._start(identity, partial(self._read, identity))
 
     def _read(self, identity: int) -> Report | None:
-        settled = read_again(identity, self._world)
-        self._reading = None
-        if not settled:
-            with self._lock:
-                self._when_free.pop(identity, None)  # the next scan meets it again
+        settled = False
+        try:
+            settled = read_again(identity, self._world)
+        finally:  # a full ledger too must not keep all others from being read
+            self._reading = None
+            if not settled:
+                with self._lock:
+                    self._when_free.pop(identity, None)  # the next scan meets it again
         return None
 
     def _start(self, identity: int, job: Callable[[], Report | None]) -> None:

@@ -77,7 +77,7 @@ class FolderDesk:
     # -- the root
 
     def check_root(self) -> None:
-        """Look which directory the path leads to. Cheap; called every few seconds."""
+        """Look which directory the path leads to. Cheap; called every few seconds, and before paths in it are looked at."""
         try:
             identity = self._world.disk.root(self.policy.path)
             if self.policy.require_mount and not identity.is_mount:
@@ -174,6 +174,9 @@ class FolderDesk:
         if self._scan is None:
             if now < self._scan_due:
                 return Findings()
+            self.check_root()  # another card may have come since the last look: its files are no new versions of ours
+            if self.identity is None:
+                return Findings()
             self._scan_due = now + self.policy.rescan_s
             self._scan_began = now
             self._scan = begin_scan(self.policy, self._world, replaced=self._replaced)
@@ -203,6 +206,8 @@ class FolderDesk:
 
     def look_at(self, paths: Iterable[bytes]) -> Findings:
         """Look at some paths out of turn."""
+        if self.identity is not None:
+            self.check_root()
         if self.identity is None:
             return Findings()
         try:

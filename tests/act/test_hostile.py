@@ -175,6 +175,59 @@ def test_another_card_in_the_slot_overwrites_nothing_of_the_first(
     assert "{mtime" in (house.row("IMG_0001").hint or "")
 
 
+@pytest.mark.parametrize("told_by", ["scan", "event"])
+def test_another_card_that_came_since_the_root_was_looked_at_overwrites_nothing_either(
+    house: House, root: Path, store: Troubled, disk: Relabelled, told_by: str
+) -> None:
+    """The root is looked at every few seconds; a scan or an event in between meets names, and inodes, of the first card."""
+    (root / "IMG_0001").write_bytes(b"card A")
+    house.run()
+    former = LocalDisk().look(os.fsencode(root), b"IMG_0001")
+    assert former is not None
+    just_looked_at(house)
+    (root / "IMG_0001").write_bytes(b"card B, longer")
+    disk.relabel = lambda path, seen: replace(seen, inode=former.inode)
+    disk.identity = lambda seen: RootIdentity(seen.dev + 1, seen.inode, 4711)
+    meet(house, root, "IMG_0001", told_by)
+    pass_time(house, 700.0)
+    assert kept(store, "IMG_0001") == b"card A"
+
+
+@pytest.mark.parametrize("told_by", ["scan", "event"])
+def test_the_first_card_is_known_at_once_when_it_is_back_with_a_new_version(
+    house: House, root: Path, store: Troubled, told_by: str
+) -> None:
+    (root / "film").write_bytes(SMALL)
+    (root / "other").write_bytes(SMALL)
+    house.run()
+    away = root.parent / "away"
+    root.rename(away)
+    root.mkdir()
+    pass_time(house, 20.0)
+    just_looked_at(house)
+    (away / "film").write_bytes(b"cut")
+    root.rmdir()
+    away.rename(root)
+    meet(house, root, "film", told_by)
+    pass_time(house, 60.0)
+    assert house.row("film").parked_reason is None
+    assert kept(store, "film") == b"cut"
+
+
+def just_looked_at(house: House) -> None:
+    """The clerk looks at its roots again in some seconds only."""
+    house.clerk._tend_at = house.clock.monotonic() + 5.0
+
+
+def meet(house: House, root: Path, name: str, told_by: str) -> None:
+    """A scan that is due now, or an event, before the next look at the root."""
+    if told_by == "scan":
+        house.clerk.folders[0].scan_now()
+    else:
+        house.mailbox.path(os.fsencode(root), name.encode())
+    house.tick()
+
+
 @pytest.mark.torture
 def test_rotation_in_a_directory_of_many_batches_sends_only_what_is_new(
     house: House, root: Path, store: Troubled
@@ -345,6 +398,33 @@ def test_a_full_ledger_disk_is_waited_out_at_any_moment(
     house.run()
     assert sorted(key for key, _ in store.writes) == [f"cam/inbox/film {number}" for number in range(3)]
     assert not store.uploads
+    house.world.ledger.close()
+
+
+def test_a_ledger_disk_that_fills_up_during_a_comparison_ends_no_comparison_to_come(
+    tmp_path: Path, root: Path, store: Troubled
+) -> None:
+    ledgers: list[FillsUp] = []
+
+    def wrap(port: Any) -> Any:
+        if not hasattr(port, "record_part"):
+            return port
+        ledgers.append(FillsUp(port))
+        return ledgers[0]
+
+    house = build_house(root, tmp_path / "state" / "state.db", store, wrap=wrap, rescan_s=30.0)
+    for name in ("film", "other"):
+        (root / name).write_bytes(SMALL)
+    house.run()
+    (root / "film").chmod(0o600)
+    house.clerk._read_again = {house.row("film").id: None}
+    ledgers[0].full = True
+    house.tick()
+    ledgers[0].full = False
+    (root / "other").write_bytes(SMALL.upper())
+    pass_time(house, 120.0)
+    assert kept(store, "other") == SMALL.upper()
+    assert house.clerk.reading_again() == 0
     house.world.ledger.close()
 
 

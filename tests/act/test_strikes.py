@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from syncd.adapters import hands as hands_module
 from syncd.adapters.disk import LocalDisk
 from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import open_ledger
+from syncd.inside.retry import _amend
 from syncd.model import State
 
 
@@ -39,8 +41,8 @@ class Device:
         self.clock = FakeClock()
         self.deaths = 0
 
-    def live(self, disk: LocalDisk | None = None) -> House | None:
-        """One life of the process; None if it died."""
+    def live(self, disk: LocalDisk | None = None, *, retried: bool = False) -> House | None:
+        """One life of the process; None if it died. `retried`: after `syncd retry` of the poison."""
         self.clock.advance(60.0)
         state = self.place / "state" / "state.db"
         ledger = open_ledger(state, self.clock)
@@ -54,6 +56,8 @@ class Device:
             hands=hands,
             disk=disk or Deadly(),
         )
+        if retried:
+            ledger.commit([_amend(self.poison)])
         try:
             house.run()
             self.rows = house.states()
@@ -89,6 +93,30 @@ def test_a_file_that_ends_the_process_five_times_is_parked_and_all_others_arrive
     assert len(device.store.writes) == 6
 
 
+def test_what_was_sent_before_it_was_parked_is_not_sent_again_after_a_retry(device: Device) -> None:
+    """So its upload stays open: five ends of the process say nothing against the parts that the store has."""
+
+    def dies_with_the_second(number: int) -> None:
+        if number == 2:
+            raise Death
+
+    for good in device.root.glob("good-*"):
+        good.unlink()
+    device.store.after_part = dies_with_the_second
+    assert device.live(disk=LocalDisk()) is None
+    device.store.after_part = lambda number: None
+    while device.live() is None:
+        pass
+    assert device.poison.parked_reason is not None
+    assert list(device.store.uploads) == [device.poison.upload_id]
+    house = device.live(disk=LocalDisk(), retried=True)
+    assert house is not None
+    assert device.poison.state is State.DONE
+    sent = Counter((upload, number) for upload, number, _ in device.store.part_bodies)
+    assert sorted(number for _, number in sent) == [1, 2, 3], "one upload, its first part once"
+    assert [times for (_, number), times in sent.items() if number == 1] == [1]
+
+
 def test_after_two_deaths_the_others_go_first(device: Device) -> None:
     for _ in range(3):
         assert device.live() is None
@@ -105,8 +133,6 @@ def test_getting_on_takes_the_strikes_back(device: Device) -> None:
 
 
 def test_retry_by_hand_gives_all_chances_again(device: Device) -> None:
-    from syncd.inside.retry import _amend
-
     while device.live() is None:
         pass
     assert _amend(device.poison).sets["strikes"] == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.fake_store import FakeStore
+from support.fake_store import FakeStore, Kept
 from support.house import BUCKET, House, build_house, computable
 
 from syncd.adapters.s3.outages import LostAnswer
@@ -468,3 +468,35 @@ def test_a_file_that_ends_while_its_create_is_in_doubt_leaves_no_upload_that_nob
     assert open_now == (0 if may_list else 1)
     assert house.world.ledger.totals().possible_orphans == open_now
     assert len(store.objects) == (ending == "replaced")
+
+
+@pytest.mark.parametrize("may_list", [True, False], ids=["may list uploads", "may not list uploads"])
+def test_a_parked_file_does_not_keep_an_upload_in_doubt_under_its_key_from_being_looked_for(
+    house: House, store: FakeStore, may_list: bool
+) -> None:
+    root = Path(house.clerk.folders[0].policy.path.decode())
+    store.may_list_uploads = may_list
+    create, film = store.create, root / "film"
+
+    def lost(target: Target) -> str:
+        create(target)
+        film.unlink()
+        film.write_bytes(b"a later and longer version")
+        raise LostAnswer("no answer")
+
+    def busy(bucket: str, key: str) -> None:
+        store.list_uploads = list_uploads  # type: ignore[method-assign]
+        raise Transient("503")
+
+    list_uploads = store.list_uploads
+    store.list_uploads = busy  # type: ignore[method-assign,assignment]
+    store.create = lost  # type: ignore[method-assign]
+    film.write_bytes(b"abcdefghijklm")
+    house.run(until=lambda: len(store.uploads) == 1)
+    store.create = create  # type: ignore[method-assign]
+    store.objects[BUCKET, "cam/inbox/film"] = Kept(b"theirs", '"f00"', {}, Algorithm.NONE, "")
+    house.rescan()
+    house.run(ticks=2000)
+    assert house.row("film").parked_reason is not None
+    left = len(store.uploads)
+    assert (left, house.world.ledger.totals().possible_orphans) == ((0, 0) if may_list else (1, 1))

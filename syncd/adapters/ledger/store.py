@@ -388,7 +388,8 @@ class SqliteLedger:
         return bool(
             self._query(
                 "SELECT 1 FROM transfer WHERE bucket = ? AND key = ? "
-                "AND state IN ('planned', 'creating', 'uploading', 'completing', 'verified')",
+                "AND state IN ('planned', 'creating', 'uploading', 'completing', 'verified') "
+                "AND (parked_reason IS NULL OR upload_id IS NOT NULL)",
                 bucket,
                 key,
             )
