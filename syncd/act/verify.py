@@ -16,7 +16,7 @@ from syncd.act.upload import count_in_vain
 from syncd.act.world import World
 from syncd.decide.compare import Verdict, compare_open
 from syncd.decide.plan import part_count, spans
-from syncd.decide.verify import Expected, Finding, examine, proof_by_head, proof_by_put
+from syncd.decide.verify import Expected, Finding, examine, proof_by_head, proof_by_put, sum_of
 from syncd.errors import (
     Changed,
     Doubtful,
@@ -161,7 +161,7 @@ def _look(transfer: Transfer, world: World, doubt: Stale) -> Sequence[Change]:
             return begin_again(transfer, "our object is not encrypted as it was asked for", sets)
         case Finding.OURS if found is not None:
             # Perhaps by an earlier upload of ours than the one that is recorded: that one may still be open.
-            proven = arrived(transfer, found.etag, expected.checksum, proof_by_head(found, expected))
+            proven = arrived(transfer, found.etag, sum_of(found, expected), proof_by_head(found, expected))
             return [*give_up(transfer), *proven]
         case Finding.FOREIGN if found is not None and found.etag != transfer.condition.if_match:
             return not_what_was_written(transfer, found, world)

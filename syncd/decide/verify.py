@@ -43,6 +43,18 @@ def examine(found: RemoteObject | None, expected: Expected) -> Finding:
     return Finding.OURS
 
 
+def sum_of(found: RemoteObject, expected: Expected) -> str | None:
+    """The object's sum over the whole file: ours; where the local bytes could not be summed, the store's own word.
+
+    So that what the file has later can be compared all the same.
+    """
+    if expected.checksum is not None:
+        return expected.checksum
+    if expected.algorithm is Algorithm.MD5 and found.etag_is_md5:
+        return found.etag.strip('"')
+    return found.checksums.get(expected.algorithm)
+
+
 def proof_by_head(found: RemoteObject, expected: Expected) -> Proof:
     """The strongest proof that this HEAD gives; only for an object that `examine` calls OURS."""
     if expected.checksum is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from support.fake_store import FakeStore, Kept
 from support.house import BUCKET, House, build_house, computable
 
+from syncd.adapters.disk import LocalDisk
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.adapters.s3.sums import AwsSums, crc_functions
 from syncd.errors import (
@@ -383,6 +385,47 @@ def test_every_checksum_setting_ends_with_its_own_proof(
     proof = house.row("film").proof
     assert proof is not None
     assert proof.kind is expected
+    house.world.ledger.close()
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.CRC32, Algorithm.SHA256, Algorithm.MD5])
+@pytest.mark.parametrize("later", ["as it was", "other bytes"])
+def test_a_put_in_doubt_that_could_not_be_summed_any_more_is_compared_with_what_the_store_has(
+    tmp_path: Path, root: Path, store: Scripted, algorithm: Algorithm, later: str
+) -> None:
+    """Its proof is the size only; other bytes of that size and date are found out all the same."""
+    broken: list[SyncdError] = []
+
+    class Breaks(LocalDisk):
+        def open(self, root: bytes, path: bytes) -> Any:
+            if broken:
+                raise broken.pop()
+            return super().open(root, path)
+
+    house = build_house(root, tmp_path / "state" / "state.db", store, checksum=algorithm, disk=Breaks())
+    film = root / "film"
+    film.write_bytes(SMALL)
+    dated = film.stat().st_mtime_ns
+
+    def lost(operation: str) -> SyncdError | None:
+        if operation == "put":
+            broken.append(Transient("Input/output error"))
+        return None
+
+    store.always, store.lost["put"] = lost, [Doubtful("no answer")]
+    house.run()
+    proof = house.row("film").proof
+    assert proof is not None
+    assert proof.kind is ProofKind.SIZE
+    broken.clear()
+    store.always = lambda operation: None
+    film.write_bytes(SMALL if later == "as it was" else SMALL.upper())
+    os.utime(film, ns=(dated, dated))
+    for _ in range(3):
+        house.rescan()
+        house.run()
+    assert store.objects[BUCKET, "cam/inbox/film"].data == film.read_bytes()
+    assert len(store.writes) == (1 if later == "as it was" else 2)
     house.world.ledger.close()
 
 

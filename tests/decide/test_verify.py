@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncd.decide.verify import Expected, Finding, examine, proof_by_head, proof_by_put
+from syncd.decide.verify import Expected, Finding, examine, proof_by_head, proof_by_put, sum_of
 from syncd.model import Algorithm, ProofKind, RemoteObject, Stored
 
 OURS, ABSENT, FOREIGN, DAMAGED = Finding.OURS, Finding.ABSENT, Finding.FOREIGN, Finding.DAMAGED
@@ -61,6 +61,16 @@ def test_where_the_bytes_can_no_longer_be_summed_token_and_size_decide_and_are_t
         assert examine(found, expected(algorithm, None)) is OURS
         assert proof_by_head(found, expected(algorithm, None)).kind is ProofKind.SIZE
         assert examine(replace(found, size=11), expected(algorithm, None)) is DAMAGED
+
+
+def test_where_the_bytes_can_no_longer_be_summed_the_stores_own_sum_is_kept_in_mind() -> None:
+    for algorithm in SUMMED:
+        found = remote(checksums={algorithm: "theirs"})
+        assert sum_of(found, expected(algorithm, None)) == "theirs"
+        assert sum_of(found, expected(algorithm, "ours")) == "ours"
+        assert sum_of(remote(checksums={}), expected(algorithm, None)) is None
+    assert sum_of(remote(etag=f'"{HEX}"'), expected(Algorithm.MD5, None)) == HEX
+    assert sum_of(remote(etag=f'"{HEX}"', etag_is_md5=False), expected(Algorithm.MD5, None)) is None
 
 
 def test_nothing_there_or_nothing_to_be_seen_is_absent() -> None:
