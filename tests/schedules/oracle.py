@@ -34,9 +34,9 @@ ONE_LOOK_KNOWS_RENAMES = False
 LOOKS_KNOW_RENAMES = False
 """A file renamed over one that has not settled yet is adopted by the next look as if that had changed: it is sent again."""
 
-PROOFS_BY_SIZE_KNOW_THEIR_SUM = False
-"""A Put in doubt whose file could not be read, or whose MD5 is not the ETag, is proven by size; other bytes of that size
-and date are called done then.
+PROOFS_BY_SIZE_UNDER_MD5_KNOW_THEIR_SUM = False
+"""A Put in doubt whose MD5 is not the ETag is proven by size, for an ETag need not be an MD5; where the file changed slyly
+in that moment, its new bytes are called done.
 """
 
 
@@ -101,6 +101,8 @@ class Oracle:
 
     def _objects_were_versions(self, ledger: SqliteLedger, objects: Mapping[str, Seen]) -> None:
         for key, seen in objects.items():
+            hidden = key.removeprefix(self.prefix).startswith(".")
+            assert seen.token is None or not hidden, f"{key} was sent, which is excluded"
             held = self.recordings.held[key.removeprefix(self.prefix)]
             if seen.token is None or seen.data in held or self._taken_over(ledger, seen):
                 continue
@@ -130,7 +132,7 @@ class Oracle:
             row = by_path.get(path)
             if row is None or row.fingerprint != self.fingerprint(path):
                 continue
-            if row.state is State.DONE and not _by_size_alone(row):
+            if row.state is State.DONE and not self._by_size_alone(row, file.content):
                 data = objects[row.key or ""].data
                 assert data == file.content, (
                     f"{path} is called done; it has {file.content!r}, {row.key} {data!r}"
@@ -138,6 +140,11 @@ class Oracle:
             if row.state in SETTLED and file.changed_at is not None:
                 rest = now - file.changed_at
                 assert rest >= self.quiet_s, f"{path} settled {rest:.1f} s after it was changed"
+
+    def _by_size_alone(self, row: Transfer, content: bytes) -> bool:
+        known = PROOFS_BY_SIZE_UNDER_MD5_KNOW_THEIR_SUM or row.algorithm is not Algorithm.MD5
+        by_size = row.proof is not None and row.proof.kind is ProofKind.SIZE
+        return by_size and not known and content in self.recordings.sly
 
     def fingerprint(self, path: str) -> Fingerprint:
         status = self.recordings.stat(path)
@@ -236,7 +243,7 @@ class Oracle:
         assert row.gone_at is None, f"{path} is there and called gone"
         same = compare(row, self.fingerprint(path)) is Verdict.SAME
         assert same, f"{path}: the ledger knows an earlier version only"
-        if _by_size_alone(row):
+        if self._by_size_alone(row, content):
             return
         assert objects[row.key or ""].data == content, f"{path}: {row.key} has other bytes"
         if self.recordings.anonymous(content) or content in self.strangers:
@@ -245,10 +252,6 @@ class Oracle:
         assert len(keys) == 1, f"{path} {content!r} is under {keys}"
         tokens = [token for token, data in written if data == content]
         assert len(tokens) == 1, f"{path} {content!r} was written {len(tokens)} times: {tokens}"
-
-
-def _by_size_alone(row: Transfer) -> bool:
-    return not PROOFS_BY_SIZE_KNOW_THEIR_SUM and row.proof is not None and row.proof.kind is ProofKind.SIZE
 
 
 def standing(ledger: SqliteLedger) -> list[Transfer]:

@@ -36,19 +36,13 @@ from support.tally import chance, count, sized
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.adapters.server_time import LearntTime
-from syncd.model import AbortLater, Algorithm
+from syncd.model import Algorithm
 
 PREFIX = "cam/inbox/"
 THRESHOLD = 6  # of build_house: from here on in parts of 5 bytes
 SIZES = st.sampled_from([0, 4, 5, 6, 9, 13, 17, 24])
 WHICH = st.integers(0, 7)
 SECONDS = st.sampled_from([0.0, 0.0, 0.5, 5.0, 40.0])
-DEEDS = st.sampled_from(
-    [
-        *("write", "write", "append", "truncate", "rewrite", "replace"),
-        *("recreate", "touch", "rename", "rename", "swap", "delete"),
-    ]
-)
 MEDDLES = st.sampled_from(
     [
         *["rewrite"] * 3,
@@ -66,18 +60,6 @@ MEDDLED = st.sampled_from([*["upload_part"] * 8, *["put", "complete"] * 3, *sort
 HOURS = st.sampled_from([-5.0, -1.5, -0.4, 0.4, 1.5, 5.0])
 MEMORY = Path("/dev/shm")
 REST_WITHIN_S = 3 * 3600.0
-
-# Defects that are known and open: what meets them is left out until they are mended.
-
-FORMER_FOLDERS_ARE_KNOWN_AT_ONCE = False
-"""In the seconds until the next look at the root, a file that changed is taken for one of the directory that was there
-meanwhile: its former version counts as gone, and it is parked.
-"""
-
-PARKED_FILES_LEAVE_THEIR_KEY_FREE = False
-"""While a planned file is parked, an upload under its key of which it is not known whether it was opened is not looked for."""
-
-LEDGER_MAY_BE_LOST = True
 
 
 class Daemon(RuleBasedStateMachine):
@@ -194,17 +176,50 @@ class Daemon(RuleBasedStateMachine):
 
     # -- what a recorder or a person does
 
+    @rule(to=st.sampled_from(PATHS), size=SIZES, hint=st.booleans(), seconds=SECONDS)
+    def write(self, to: str, size: int, hint: bool, seconds: float) -> None:
+        self.change("write", 0, to, size, sly=False, hint=hint, seconds=seconds)
+
     @rule(
-        deed=DEEDS,
+        deed=st.sampled_from(["append", "truncate", "touch"]),
         which=WHICH,
-        to=st.sampled_from(PATHS),
         size=SIZES,
         sly=st.booleans(),
         hint=st.booleans(),
         seconds=SECONDS,
     )
+    def go_on_writing(self, deed: str, which: int, size: int, sly: bool, hint: bool, seconds: float) -> None:
+        self.change(deed, which, PATHS[0], size, sly=sly, hint=hint, seconds=seconds)
+
+    @rule(
+        deed=st.sampled_from(["rewrite", "replace", "recreate"]),
+        which=WHICH,
+        size=SIZES,
+        sly=st.booleans(),
+        hint=st.booleans(),
+        seconds=SECONDS,
+    )
+    def put_another_in_its_place(
+        self, deed: str, which: int, size: int, sly: bool, hint: bool, seconds: float
+    ) -> None:
+        self.change(deed, which, PATHS[0], size, sly=sly, hint=hint, seconds=seconds)
+
+    @rule(
+        deed=st.sampled_from(["rename", "rename", "swap"]),
+        which=WHICH,
+        to=st.sampled_from(PATHS),
+        hint=st.booleans(),
+        seconds=SECONDS,
+    )
+    def rename(self, deed: str, which: int, to: str, hint: bool, seconds: float) -> None:
+        self.change(deed, which, to, 0, sly=False, hint=hint, seconds=seconds)
+
+    @rule(which=WHICH, hint=st.booleans(), seconds=SECONDS)
+    def delete(self, which: int, hint: bool, seconds: float) -> None:
+        self.change("delete", which, PATHS[0], 0, sly=False, hint=hint, seconds=seconds)
+
     def change(
-        self, deed: str, which: int, to: str, size: int, sly: bool, hint: bool, seconds: float
+        self, deed: str, which: int, to: str, size: int, *, sly: bool, hint: bool, seconds: float
     ) -> None:
         """Something becomes of one of the files. `hint`: as the watcher would tell it."""
         for path in self.do(deed, which, to, size, sly):
@@ -338,7 +353,7 @@ class Daemon(RuleBasedStateMachine):
         self.kill()
         self.pass_time(seconds)
 
-    @precondition(lambda self: LEDGER_MAY_BE_LOST and self.away is None)
+    @precondition(lambda self: self.away is None)
     @rule(seconds=SECONDS)
     def lose_the_ledger(self, seconds: float) -> None:
         self.oracle.ledger_lost(self.objects())
@@ -368,8 +383,6 @@ class Daemon(RuleBasedStateMachine):
                 self.recordings.root.rmdir()
             (self.place / self.away).rename(self.recordings.root)
             self.away = None
-            if not FORMER_FOLDERS_ARE_KNOWN_AT_ONCE:
-                self.mortal(self.house.clerk.folders[0].check_root)
 
     @invariant()
     def holds(self) -> None:
@@ -410,31 +423,14 @@ class Daemon(RuleBasedStateMachine):
 
     def clear_of_uploads(self) -> None:
         left_open, counted = len(self.store.uploads), self.ledger.totals().possible_orphans
-        may_be = self.left_open + len(self.not_looked_for()) + (0 if self.store.may_list_uploads else counted)
+        may_be = self.left_open + (0 if self.store.may_list_uploads else counted)
         assert left_open <= may_be, f"{left_open} uploads left open, {counted} counted"
-
-    def not_looked_for(self) -> list[AbortLater]:
-        parked = {row.key for row in self.ledger.live(100) if row.parked_reason is not None}
-        waiting = self.ledger.aborts(1e12, 100)
-        return [
-            each
-            for each in waiting
-            if not PARKED_FILES_LEAVE_THEIR_KEY_FREE and each.since is not None and each.key in parked
-        ]
-
-    def rests_but_for_parked_keys(self) -> bool:
-        house = self.house
-        desk = house.clerk.folders[0]
-        live = [row for row in self.ledger.live(100) if row.parked_reason is None]
-        busy = bool(house.clerk.busy()) or bool(house.clerk.reading_again()) or desk.scanning()
-        only_these = len(self.ledger.aborts(1e12, 100)) == len(self.not_looked_for())
-        return only_these and bool(desk.scans_done) and not live and not busy
 
     def come_to_rest(self) -> None:
         end = self.clock.mono + REST_WITHIN_S
         while self.clock.mono < end:
             self.tick()
-            if self.house.at_rest() or self.rests_but_for_parked_keys():
+            if self.house.at_rest():
                 return
         waiting = [(row.path, row.state, row.not_before, row.hint) for row in self.ledger.live(10)]
         aborts, clerk = self.ledger.aborts(1e12, 10), self.house.clerk

@@ -7,7 +7,7 @@ call. Store faults are those that the S3 adapter makes of real answers: a doubtf
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from support.house import FakeClock
 from syncd.adapters.ledger import SqliteLedger
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.errors import Conflict, Doubtful, LedgerFull, LockedOut, SyncdError, Transient
-from syncd.model import Algorithm, Amend, Change, CredentialSet, Move, State, Target
+from syncd.model import Algorithm, CredentialSet, Target
 
 FOREIGN = "somebody else's"
 
@@ -38,9 +38,6 @@ WRITES = frozenset({"put", "complete"})
 
 UNSEEN_FORMER_PATHS_ARE_ASKED_AGAIN = False
 """Known and open: a renamed file whose former path cannot be looked at in that moment is taken for a new one, and sent again."""
-
-READING_SURVIVES_A_FULL_LEDGER = False
-"""Known and open: after a full ledger in the middle of a comparison no verified file is ever compared again in that life."""
 
 
 class Crash(BaseException):
@@ -175,8 +172,6 @@ class Troubles:
         return carry_out()
 
     def _ledger_full(self, carry_out: Callable[[], Any], name: str, arguments: tuple[Any, ...]) -> Any:
-        if not READING_SURVIVES_A_FULL_LEDGER and name == "commit" and _of_a_reading(arguments[0]):
-            return carry_out()
         raise LedgerFull("database or disk is full")
 
     def _disk_error(self, carry_out: Callable[[], Any], name: str, arguments: tuple[Any, ...]) -> Any:
@@ -187,14 +182,6 @@ class Troubles:
         if (bucket, key) not in self.store.objects:
             self.foreign.add(key)
             self.store.objects[bucket, key] = Kept(FOREIGN.encode(), '"f00"', {}, Algorithm.NONE, "")
-
-
-def _of_a_reading(changes: Sequence[Change]) -> bool:
-    """What `read_again` commits."""
-    return any(
-        isinstance(change, Amend | Move) and change.was is State.DONE and "bytes" in (change.why or "")
-        for change in changes
-    )
 
 
 CALLS_OF = {
