@@ -88,9 +88,16 @@ class Discoverer:
             after = page[-1].path
         return met
 
-    def look_at(self, folder: FolderPolicy, paths: Iterable[bytes], *, replaced: bool = False) -> Findings:
-        """Look at some paths out of turn. What is missing is only a reason to scan."""
-        batch = Batch(folder=folder, entries={}, rows={}, busy=self._busy(), replaced=replaced)
+    def look_at(
+        self,
+        folder: FolderPolicy,
+        paths: Iterable[bytes],
+        *,
+        replaced: bool = False,
+        later: list[bytes] | None = None,
+    ) -> Findings:
+        """Look at some paths out of turn. What is missing is only a reason to scan; so is what is put off to `later`."""
+        batch = Batch(folder=folder, entries={}, rows={}, busy=self._busy(), replaced=replaced, later=later)
         missing = False
         for path in paths:
             row = self._world.ledger.at(folder.path, path)
@@ -106,7 +113,7 @@ class Discoverer:
                 batch.rows[path] = standing
             missing = missing or (seen is None and standing is not None and standing.gone_at is None)
         findings = self._apply(batch)
-        findings.scan_soon = findings.scan_soon or missing
+        findings.scan_soon = findings.scan_soon or missing or bool(later)
         return findings
 
     def _is_looked_at_anyway(self, row: Transfer | None) -> bool:

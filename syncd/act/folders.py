@@ -210,8 +210,10 @@ class FolderDesk:
             self.check_root()
         if self.identity is None:
             return Findings()
+        # Where nobody tells of the other name of a rename, only a scan can say that a file was not replaced but renamed.
+        later: list[bytes] | None = None if self.watch == "inotify" else []
         try:
-            return self._discoverer.look_at(self.policy, paths, replaced=self._replaced)
+            return self._discoverer.look_at(self.policy, paths, replaced=self._replaced, later=later)
         except FolderUnavailable as missing:
             self._lose(missing)
             return Findings()

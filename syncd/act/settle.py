@@ -42,6 +42,10 @@ def _look(transfer: Transfer, folder: FolderPolicy, world: World, looks: Looks) 
     except (Transient, FolderUnavailable) as trouble:
         looks.again(transfer.id, now + PAUSE_S)
         return [] if transfer.hint == str(trouble) else [_note(transfer, str(trouble))]
+    if _is_another_file(look) and folder.selection.takes(transfer.path):
+        looks.forget(transfer.id)
+        world.hints.path(transfer.folder, transfer.path)  # perhaps one that is known was renamed to its path
+        return []
     match judge(folder.settle, look):
         case Settled(why):
             looks.forget(transfer.id)
@@ -59,6 +63,10 @@ def _look(transfer: Transfer, folder: FolderPolicy, world: World, looks: Looks) 
             looks.forget(transfer.id)
             world.hints.scan(transfer.folder, "a file that was about to settle is not there")
     return []
+
+
+def _is_another_file(look: Look) -> bool:
+    return look.seen is not None and look.seen.inode != look.known.inode
 
 
 def _note(transfer: Transfer, why: str) -> Amend:

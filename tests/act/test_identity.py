@@ -151,6 +151,41 @@ def test_rotated_names_send_only_what_is_new(house: House, root: Path, store: Fa
     assert len(store.writes) <= 4, "what was only renamed was sent again"
 
 
+def test_a_file_renamed_over_one_that_has_not_settled_yet_is_known(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    house = build_house(root, tmp_path / "state" / "state.db", store, quiet_s=5.0)
+    (root / "film").write_bytes(b"abcdefghijklm")
+    house.run()
+    (root / "draft").write_bytes(b"another one")
+    house.rescan()
+    house.tick()
+    assert house.row("draft").state is State.DISCOVERED
+    (root / "film").replace(root / "draft")
+    house.run()
+    house.rescan()
+    house.run()
+    assert len(store.writes) == 1
+    assert house.states() == {b"draft": State.DONE}
+    house.world.ledger.close()
+
+
+def test_where_nobody_watches_a_look_at_one_name_asks_a_scan_whether_its_file_was_renamed(
+    house: House, root: Path, store: FakeStore
+) -> None:
+    """As after an upload that met another file at its path: the store has the first one's parts already."""
+    (root / "log").write_bytes(b"abcdefghijklm")
+    house.run(until=lambda: len(store.part_bodies) == 3)
+    (root / "log").rename(root / "log.1")
+    (root / "log").write_bytes(b"the next one")
+    house.mailbox.path(os.fsencode(root), b"log")
+    for _ in range(20):
+        house.tick()
+    assert house.row("log.1").key == "cam/inbox/log"
+    assert object_of(store, "log") == b"abcdefghijklm"
+    assert (BUCKET, "cam/inbox/log.1") not in store.objects
+
+
 def test_a_file_that_changes_while_it_is_sent_ends_as_its_last_version(
     house: House, root: Path, store: FakeStore
 ) -> None:

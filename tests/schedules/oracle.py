@@ -28,12 +28,6 @@ SETTLED = {
 SHOWN = {Algorithm.CRC64NVME, Algorithm.CRC32, Algorithm.CRC32C, Algorithm.SHA256}
 
 
-ONE_LOOK_KNOWS_RENAMES = False
-"""A look at one path out of turn takes another file there for a change, though the former one was renamed: it is sent again."""
-
-LOOKS_KNOW_RENAMES = False
-"""A file renamed over one that has not settled yet is adopted by the next look as if that had changed: it is sent again."""
-
 PROOFS_BY_SIZE_UNDER_MD5_KNOW_THEIR_SUM = False
 """A Put in doubt whose MD5 is not the ETag is proven by size, for an ETag need not be an MD5; where the file changed slyly
 in that moment, its new bytes are called done.
@@ -159,7 +153,6 @@ class Oracle:
     def changed(self, ledger: SqliteLedger) -> None:
         """After each change on the disk: what the daemon need not recognize any more is excused from being sent once only."""
         rows = {row.fingerprint.inode: row for row in standing(ledger)}
-        by_path = {row.path: row for row in rows.values()}
         goes: dict[str, str] = {}
         for path in self.recordings.there():
             file = self.recordings.files[path]
@@ -170,10 +163,7 @@ class Oracle:
                 continue
             goes[row.path.decode()] = path
             redated = row.fingerprint.mtime_ns != self.recordings.stat(path).st_mtime_ns
-            taken = row.path.decode() in self.recordings.files and not ONE_LOOK_KNOWS_RENAMES
-            over = by_path.get(path.encode())
-            adopted = over is not None and over.state is State.DISCOVERED and not LOOKS_KNOW_RENAMES
-            if redated or taken or adopted:
+            if redated:
                 self.strangers.add(file.content)
         self._excuse_circles(goes)
 
