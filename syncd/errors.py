@@ -107,6 +107,13 @@ class LockedOut(SyncdError):
         self.retry_after = retry_after
 
 
+class NoCredentials(LockedOut):
+    """There is nothing to sign with, so nothing was asked of the destination; over as soon as a set comes."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, code="credentials", hint=hint, retry_after=retry_after)
+
+
 class Refused(SyncdError):
     """This file cannot go as things stand: park it until a person looks."""
 

@@ -227,7 +227,10 @@ class Household:
 
     def _new_keeper(self, config: Config) -> CredentialKeeper:
         def changed() -> None:
-            self.gate.probe_now("credentials")
+            if self.keeper.snapshot().state in {"ok", "stale"}:
+                self.gate.credentials_came()
+            else:
+                self.gate.probe_now("credentials")  # for the reason as it is now
             self.mailbox.wake()
 
         api, chain = config.credentials.api, config.credentials.chain

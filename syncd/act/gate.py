@@ -1,6 +1,6 @@
 """Whether the destination takes work: a locked-out or unreachable one waits and is probed, and no file pays for it.
 
-One lock; closed by reports of visits, opened by the first visit that gets through.
+One lock; closed by reports of visits, opened by the first visit that gets through, or by the credentials that were all it lacked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import structlog
 
 from syncd.act.step import Ending, Report
 from syncd.decide.retry import PROBE_FIRST_S, probe_delay
-from syncd.errors import LockedOut, Transient
+from syncd.errors import LockedOut, NoCredentials, Transient
 from syncd.ports import Clock
 
 log = structlog.get_logger()
@@ -21,7 +21,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """Why and since when nothing is sent. `until`: monotonic time of the next probe."""
+    """Why and since when nothing is sent. `until`: monotonic time of the next probe.
+
+    `unasked`: for want of credentials alone; the destination itself has refused nothing.
+    """
 
     code: str
     text: str
@@ -29,6 +32,7 @@ class Closed:
     since: float
     until: float
     failures: int
+    unasked: bool = False
 
 
 class Gate:
@@ -76,6 +80,13 @@ class Gate:
             if self._closed is not None and code in {None, self._closed.code}:
                 self._closed = replace(self._closed, until=self._clock.monotonic())
 
+    def credentials_came(self) -> None:
+        """What is closed for want of them is open; what refused the former ones is asked again at once."""
+        with self._lock:
+            if self._closed is not None and self._closed.unasked:
+                self._open()
+        self.probe_now("credentials")
+
     def passed(self) -> None:
         """The destination carried a request out: whoever it was, it takes work again."""
         with self._lock:
@@ -122,6 +133,7 @@ class Gate:
             since=known.since if known else self._clock.now(),
             until=now + probe_delay(failures, self._chance(), wish=wish),
             failures=failures,
+            unasked=isinstance(error, NoCredentials),
         )
         if known is None or known.code != code:
             # What keeps credentials away is told by their keeper; that the first ones are on their way is no trouble.

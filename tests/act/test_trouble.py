@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.fake_store import FakeStore, Kept
-from support.house import BUCKET, House, build_house, computable
+from support.house import BUCKET, FixedCredentials, House, build_house, computable
 
 from syncd.adapters.disk import LocalDisk
 from syncd.adapters.s3.outages import LostAnswer
@@ -19,6 +19,7 @@ from syncd.errors import (
     Conflict,
     Doubtful,
     LockedOut,
+    NoCredentials,
     ObjectExists,
     PartsRejected,
     Refused,
@@ -26,7 +27,7 @@ from syncd.errors import (
     Transient,
     UploadGone,
 )
-from syncd.model import Algorithm, Condition, ProofKind, State, Stored, Target
+from syncd.model import Algorithm, Condition, CredentialSet, ProofKind, State, Stored, Target
 
 
 class Scripted(FakeStore):
@@ -543,3 +544,47 @@ def test_a_parked_file_does_not_keep_an_upload_in_doubt_under_its_key_from_being
     assert house.row("film").parked_reason is not None
     left = len(store.uploads)
     assert (left, house.world.ledger.totals().possible_orphans) == ((0, 0) if may_list else (1, 1))
+
+
+class Awaited(FixedCredentials):
+    """None, until they have come."""
+
+    come = False
+
+    def current(self) -> CredentialSet:
+        if not self.come:
+            raise NoCredentials("no credentials yet", hint="they are being fetched")
+        return super().current()
+
+
+def test_what_only_waited_for_credentials_is_open_as_soon_as_they_come(
+    tmp_path: Path, root: Path, store: Scripted
+) -> None:
+    credentials = Awaited()
+    house = build_house(root, tmp_path / "state" / "state.db", store, credentials=credentials, overwrite=True)
+    (root / "film").write_bytes(SMALL)
+    store.always = lambda operation: credentials.current() and None
+    for _ in range(5):
+        house.tick()
+    assert house.gate.closed() is not None
+    credentials.come = True
+    house.gate.credentials_came()
+    assert house.gate.closed() is None
+    house.run()
+    assert_arrived_once(store, SMALL)
+    house.world.ledger.close()
+
+
+def test_what_the_destination_refused_is_asked_again_at_once_when_credentials_come_and_told_until_then(
+    house: House, root: Path, store: Scripted
+) -> None:
+    store.always = lambda operation: LockedOut("InvalidAccessKeyId", code="credentials")
+    (root / "film").write_bytes(SMALL)
+    for _ in range(5):
+        house.tick()
+    house.gate.credentials_came()
+    assert house.gate.closed() is not None
+    assert house.gate.seconds_to_probe() == 0.0
+    store.always = lambda operation: None
+    house.run()
+    assert_arrived_once(store, SMALL)

@@ -18,7 +18,7 @@ import structlog
 
 from syncd.adapters.credentials.api import CredentialApi, Fetched
 from syncd.adapters.credentials.chain import CredentialChain
-from syncd.errors import LockedOut, SyncdError, Transient
+from syncd.errors import LockedOut, NoCredentials, SyncdError, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -366,7 +366,7 @@ class CredentialKeeper:
         self._view = replace(view, failure=failure)
         self._reject(rejected)
 
-    def _locked_out(self, view: _View) -> LockedOut:
+    def _locked_out(self, view: _View) -> NoCredentials:
         message, hint = "no credentials yet", "they are being fetched"
         if view.held is not None:
             message, hint = "the credentials have expired", "new ones are being fetched"
@@ -377,12 +377,7 @@ class CredentialKeeper:
         if view.failure is not None:
             message = f"{message}: {view.failure.text}"
         wait = max(0.0, self._try_at - self._clock.boottime())
-        return LockedOut(
-            message,
-            code="credentials",
-            hint=view.failure.hint if view.failure else hint,
-            retry_after=wait,
-        )
+        return NoCredentials(message, hint=view.failure.hint if view.failure else hint, retry_after=wait)
 
     def _state(self, view: _View) -> State:
         if view.held is not None and self._usable(view.held):
