@@ -115,6 +115,26 @@ def test_one_missing_folder_does_not_hold_up_another(tmp_path: Path, root: Path,
     house.world.ledger.close()
 
 
+def test_a_file_that_is_moved_to_another_watched_folder_is_a_new_one_there(
+    tmp_path: Path, root: Path, store: FakeStore
+) -> None:
+    """A rename is followed within its folder only: the key tells the folder."""
+    other = tmp_path / "other"
+    other.mkdir()
+    house = build_house(root, tmp_path / "state" / "state.db", store, also={str(other).encode(): "other"})
+    (root / "film").write_bytes(b"abcdefghijklm")
+    house.run()
+    (root / "film").rename(other / "another name")
+    house.rescan()
+    house.clerk.folders[1].scan_now()
+    house.run()
+    assert sorted(key for key, _ in store.writes) == ["cam/inbox/film", "cam/other/another name"]
+    rows = {row.folder: row for row in (house.world.ledger.get(number) for number in (1, 2)) if row}
+    assert rows[bytes(root)].gone_at is not None
+    assert (rows[bytes(other)].path, rows[bytes(other)].state) == (b"another name", State.DONE)
+    house.world.ledger.close()
+
+
 class Silent(LocalDisk):
     """A disk of which one folder stops to answer."""
 

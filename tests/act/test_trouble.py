@@ -18,6 +18,7 @@ from syncd.errors import (
     ChecksumIgnored,
     Conflict,
     Doubtful,
+    Fatal,
     LockedOut,
     NoCredentials,
     ObjectExists,
@@ -588,3 +589,14 @@ def test_what_the_destination_refused_is_asked_again_at_once_when_credentials_co
     store.always = lambda operation: None
     house.run()
     assert_arrived_once(store, SMALL)
+
+
+def test_what_is_fatal_comes_out_of_the_round_and_is_no_files_fault(
+    house: House, root: Path, store: Scripted
+) -> None:
+    store.script["put"] = [Fatal("the process cannot go on")]
+    (root / "film").write_bytes(SMALL)
+    with pytest.raises(Fatal, match="cannot go on"):
+        house.run()
+    assert house.row("film").parked_reason is None
+    assert house.row("film").attempts == 0
