@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from pathlib import Path
 import pytest
 from support.rig import Rig, noise, sha256_of
 from support.tally import chance, count, sized
+from support.tracing import why_not
 
 pytestmark = pytest.mark.torture
 
@@ -33,13 +32,9 @@ SLOW_S = 0.05
 @pytest.fixture(scope="session")
 def _ptrace() -> None:
     """strace, where the system lets us trace a child."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    done = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "true"], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"ptrace is not permitted here: {done.stderr.decode()}")
+    why = why_not()
+    if why is not None:
+        pytest.skip(why)
 
 
 @pytest.fixture

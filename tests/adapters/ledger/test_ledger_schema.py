@@ -141,7 +141,7 @@ def test_a_place_that_cannot_hold_a_ledger_is_named(tmp_path: Path, clock: FakeC
         assert refused.value.hint
 
 
-def test_every_commit_reaches_the_disk_before_it_is_said(raw: Raw) -> None:
+def test_it_is_opened_for_full_syncs_and_with_its_keys_enforced(raw: Raw) -> None:
     answers = [raw(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert answers == ["wal", 2, 1]
 
