@@ -49,6 +49,9 @@ from syncd.ports import OpenFile
 
 FRUITLESS_VISITS = 2
 """After so many a rejected list of parts means a new upload."""
+WHOLE_TIMES = 3
+"""A file of which so many uploads ended like that is parked: else it would be sent for ever."""
+NOT_TAKEN = "the store does not take the list of parts"
 
 
 def complete(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[Change]:
@@ -58,11 +61,24 @@ def complete(transfer: Transfer, world: World, doubt: Stale | None) -> Sequence[
     if isinstance(doubt, Changed | Vanished):
         raise doubt
     if isinstance(doubt, PartsRejected) and transfer.attempts >= FRUITLESS_VISITS:
-        return begin_again(transfer, f"the store does not take the list of parts ({doubt})")
+        return _compared_in_vain(transfer, world, doubt)
     if isinstance(doubt, PartsRejected):
         why = f"the store did not take the list of parts ({doubt}): they are compared again"
         return [Move(id=transfer.id, was=State.COMPLETING, to=State.UPLOADING, why=why)]
     return _look(transfer, world, doubt)
+
+
+def _compared_in_vain(transfer: Transfer, world: World, doubt: PartsRejected) -> Sequence[Change]:
+    """A new upload, unless that did not help either: its story tells how often it was tried."""
+    story = world.ledger.history(transfer.folder, transfer.path, 100)
+    since = transfer.discovered_at
+    before = sum(line.at >= since and line.why.startswith(NOT_TAKEN) for line in story)
+    if before + 1 >= WHOLE_TIMES:
+        raise Refused(
+            f"the store does not take the list of parts, each time that all were sent ({doubt})",
+            hint="look at the store; destination.checksum: md5 may suit it better",
+        )
+    return begin_again(transfer, f"{NOT_TAKEN} ({doubt})")
 
 
 def _write(transfer: Transfer, world: World) -> Sequence[Change]:

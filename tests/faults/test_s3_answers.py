@@ -113,6 +113,58 @@ def test_a_part_whose_etag_was_recorded_wrong_is_compared_and_not_sent_again(sce
     assert scene.bytes_received() == len(LARGE)
 
 
+def test_of_a_rejected_list_only_the_part_that_differs_at_the_store_is_sent_again(scene: Scene) -> None:
+    """Somebody with the same credentials put other bytes into part 2, behind our back."""
+
+    def meddle(record: Record) -> Fault:
+        client = scene.line.s3._clients.current()
+        where = {"Bucket": record.bucket, "Key": record.key, "UploadId": record.upload_id}
+        algorithm = str(scene.row("a").algorithm).upper()
+        client.upload_part(**where, PartNumber=2, Body=LARGE[:PART], ChecksumAlgorithm=algorithm)
+        return Fault()
+
+    scene.trouble(Rule(fault=meddle, operation="CompleteMultipartUpload", times=1))
+    scene.drop("a")
+    scene.arrives()
+    codes = [record.code for record in scene.requests("CompleteMultipartUpload")]
+    sent = [record.part_number for record in scene.requests("UploadPart")]
+    assert codes == ["InvalidPart", ""]
+    assert sent == [1, 2, 3, 2, 2]  # the fourth is the other one's
+    assert len(scene.requests("CreateMultipartUpload")) == 1
+
+
+@pytest.mark.parametrize("code", ["InvalidPart", "InvalidPartOrder"])
+def test_a_list_that_is_rejected_after_it_was_compared_twice_means_a_new_upload(
+    scene: Scene, code: str
+) -> None:
+    def of_the_first_upload(record: Record) -> bool:
+        return record.upload_id == scene.requests("UploadPart")[0].upload_id
+
+    rejected = Fault(status=400, code=code)
+    scene.trouble(Rule(fault=rejected, operation="CompleteMultipartUpload", where=of_the_first_upload))
+    scene.drop("a")
+    scene.arrives()
+    assert sum("compared again" in why for why in scene.told("a")) == 2
+    assert len(scene.requests("CreateMultipartUpload")) == 2
+    assert scene.bytes_received() == 2 * len(LARGE)
+
+
+def test_a_store_that_never_takes_a_list_of_parts_parks_the_file_and_is_not_sent_it_for_ever(
+    scene: Scene,
+) -> None:
+    scene.trouble(
+        Rule(fault=Fault(status=400, code="InvalidPart"), operation="CompleteMultipartUpload", key="*/bad")
+    )
+    scene.drop("bad")
+    scene.drop("other")
+    scene.run()
+    assert "InvalidPart" in (scene.row("bad").parked_reason or "")
+    assert "destination.checksum" in (scene.row("bad").hint or "")
+    assert scene.objects() == {"other": LARGE}
+    assert scene.bytes_received() == (3 + 1) * len(LARGE)
+    assert not scene.uploads()
+
+
 def test_another_write_that_raced_ours_means_a_new_upload_with_all_parts(scene: Scene) -> None:
     conflict = Fault(status=409, code="ConditionalRequestConflict")
     scene.trouble(Rule(fault=conflict, operation="CompleteMultipartUpload", times=1))
