@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.script import KINDS, Rule
 
+from syncd.decide.dispose import DisposalPolicy
 from syncd.demo.store import Fault, Record
 from syncd.model import ProofKind, State
 
@@ -96,6 +98,29 @@ def test_an_object_that_may_not_be_looked_at_waits_with_the_missing_right_and_co
     assert scene.row("a").state is State.DONE
     assert scene.objects() == scene.files
     assert scene.script.writes()[scene.prefix + "a"] == 1
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["put", "multipart"])
+@pytest.mark.parametrize("after_upload", ["delete", "move"])
+def test_a_file_is_not_put_away_before_its_object_may_be_looked_at(
+    make_scene: Callable[..., Scene], place: Path, after_upload: str, data: bytes
+) -> None:
+    sent = place / "sent"
+    sent.mkdir()
+    move_to = None if after_upload == "delete" else bytes(sent)
+    policy = DisposalPolicy(delete=move_to is None, move_to=move_to, min_age_s=0.0)
+    scene = make_scene(disposal=policy)
+    lost = KINDS["answer lost after the effect"](operation="PutObject", times=1)  # it would be a proof
+    scene.trouble(lost, hidden_for_a_while(scene))
+    scene.drop("a", data)
+    scene.run(until=lambda: scene.waited() > 14 * MINUTES)
+    assert scene.requests("PutObject" if data == SMALL else "CompleteMultipartUpload")
+    assert [path.read_bytes() for path in scene.root.iterdir()] == [data]
+    scene.run()
+    assert scene.row("a").state is State.DONE
+    assert not list(scene.root.iterdir())
+    assert scene.objects() == {"a": data}
+    assert [path.read_bytes() for path in sent.iterdir()] == ([] if move_to is None else [data])
 
 
 def test_when_it_may_be_looked_at_again_no_upload_is_left_open(scene: Scene) -> None:
