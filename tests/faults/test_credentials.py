@@ -12,8 +12,9 @@ from support.script import API_KINDS, KINDS, Rule
 from syncd.demo.loopback import Answer, Request
 from syncd.demo.store import Fault, Record
 from syncd.errors import LockedOut
+from syncd.model import State
 
-from .scene import LARGE, SMALL, TIMEOUT, KeptScene
+from .scene import LARGE, SMALL, TIMEOUT, KeptScene, Keys, Line, Scene
 
 MINUTES = 60.0
 HOUR = 60 * MINUTES
@@ -113,6 +114,31 @@ def test_a_destination_that_the_api_changes_is_for_new_files_and_an_open_upload_
     assert not kept.uploads()
 
 
+def test_a_bucket_that_the_api_changes_is_for_new_files_and_an_open_upload_stays_where_it_began(
+    line: Line, make_scene: Callable[..., Scene]
+) -> None:
+    other = f"elsewhere-{next(line.numbers)}"
+    line.credentials.to = Keys([line.long_lived("")])
+    line.s3._clients.current().create_bucket(Bucket=other)
+    scene = make_scene()
+    before = scene.keys.current()
+    scene.keys.sets.append(replace(before, bucket=other))
+    scene.trouble(Rule(fault=Fault(status=400, code="ExpiredToken"), operation="UploadPart", part=2, times=1))
+    scene.drop("open", LARGE)
+    scene.run()
+    scene.drop("later", LARGE)
+    scene.drop("small", SMALL)
+    scene.rescan()
+    scene.run()
+    assert scene.keys.current().bucket == other
+    assert scene.objects() == {"open": LARGE}
+    assert set(scene.store.objects(other)) == {scene.prefix + "later", scene.prefix + "small"}
+    assert {scene.row(name).state for name in scene.files} == {State.DONE}
+    assert not scene.uploads()
+    assert not scene.store.uploads(other)
+    assert len([each for each in scene.requests("UploadPart") if each.status == 200]) == 6
+
+
 # -- S3
 
 
@@ -146,6 +172,31 @@ def test_a_set_that_s3_refuses_in_the_middle_of_an_upload_is_replaced_at_once_an
     assert kept.row("large").attempts == 0
     assert kept.bytes_received() == len(LARGE)  # who is refused is so before the body
     assert kept.waited() - began < MINUTES
+
+
+def test_a_part_under_way_ends_with_the_set_that_signed_it_and_the_next_one_has_the_new_set(
+    kept: KeptScene,
+) -> None:
+    kept.run()
+    first = kept.keeper.current()
+
+    def renewed_meanwhile(_record: Record) -> Fault:
+        """The head is there, the body is not: now the keeper's thread has its turn."""
+        kept.clock.advance(700)  # of 900 s: a renewal is due
+        kept.keep()
+        return Fault()
+
+    kept.trouble(Rule(fault=renewed_meanwhile, operation="UploadPart", part=2, times=1))
+    kept.drop("large", LARGE)
+    kept.arrives()
+    second = kept.keeper.current()
+    assert second.access_key != first.access_key
+    signed = [(each.part_number, each.access_key, each.status) for each in kept.requests("UploadPart")]
+    assert signed == [
+        (1, first.access_key, 200),
+        (2, first.access_key, 200),
+        (3, second.access_key, 200),
+    ]
 
 
 def test_a_right_that_is_missing_closes_the_gate_and_costs_no_file_an_attempt(kept: KeptScene) -> None:
