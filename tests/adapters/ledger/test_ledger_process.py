@@ -18,7 +18,7 @@ from support.scribe import FOLDER, Scribe, fingerprint
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
 from syncd.errors import LedgerFailure, LedgerFull, LedgerHeld, RowMoved
-from syncd.model import Amend, Columns, Discover, Part, State
+from syncd.model import Amend, Columns, Discover, Move, Part, State
 
 OPEN_AND_WAIT = """
 import sys
@@ -166,6 +166,38 @@ def test_threads_share_the_one_connection(ledger: SqliteLedger) -> None:
         thread.join()
     assert not trouble
     assert ledger.counts().by_state[State.DISCOVERED] == 80
+
+
+@pytest.mark.parametrize("writers", [2, 5])
+def test_of_threads_that_move_one_row_at_once_one_wins_and_the_others_leave_nothing(
+    ledger: SqliteLedger, scribe: Scribe, writers: int
+) -> None:
+    for round_ in range(40):
+        name = b"%d" % round_
+        row, barrier = scribe.discover(name), threading.Barrier(writers)
+        won: list[int] = []
+        lost: list[int] = []
+
+        def move(writer: int, row: int = row, name: bytes = name, start: threading.Barrier = barrier) -> None:
+            beside = Discover(folder=b"/of/%d" % writer, path=name, fingerprint=fingerprint(), why="x")
+            mine = Move(id=row, was=State.DISCOVERED, to=State.SETTLED, why=f"by {writer}")
+            start.wait()
+            try:
+                ledger.commit([beside, mine])
+                won.append(writer)  # noqa: B023 - the round ends with its threads
+            except RowMoved:
+                lost.append(writer)  # noqa: B023
+
+        threads = [threading.Thread(target=move, args=(writer,)) for writer in range(writers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(won), len(lost)) == (1, writers - 1)
+        moves = [line.why for line in ledger.history(FOLDER, name) if line.state is State.SETTLED]
+        assert moves == [f"by {won[0]}"]
+        beside_it = [writer for writer in range(writers) if ledger.at(b"/of/%d" % writer, name)]
+        assert beside_it == won
 
 
 def test_a_closed_ledger_says_so_as_a_failure_of_the_ledger(path: Path, clock: FakeClock) -> None:
