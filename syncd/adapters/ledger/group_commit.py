@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from syncd.adapters.ledger.trouble import translated
+from syncd.adapters.ledger.trouble import seen_through, translated
 
 T = TypeVar("T")
 
@@ -63,8 +63,9 @@ class GroupCommit:
         except BaseException as failure:  # noqa: BLE001 - every writer that is not told otherwise hears of it
             with contextlib.suppress(sqlite3.Error):  # the failure that brought us here is the one to tell
                 self._connection.execute("ROLLBACK")
+            told = seen_through(failure, self._connection)
             for errand in errands:
-                errand.failure = errand.failure or failure
+                errand.failure = errand.failure or told
         for errand in errands:
             errand.done = True
 

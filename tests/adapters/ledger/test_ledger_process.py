@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.scribe import FOLDER, Scribe, fingerprint
+from support.tracing import why_not
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger, open_readonly
 from syncd.errors import LedgerFailure, LedgerFull, LedgerHeld, RowMoved
@@ -45,6 +46,23 @@ for number in count(first):
     row, _ = ledger.commit(new)
     ledger.record_part(row, Part(number=1, size=3, etag='"e"', checksum=None), sent=3, resent=0)
     os.write(1, b"%d\\n" % number)
+"""
+
+WRITE_THROUGH_A_FULL_DISK = """
+import sys
+from pathlib import Path
+from syncd.adapters.clock import SystemClock
+from syncd.adapters.ledger import open_ledger
+from syncd.errors import SyncdError
+from syncd.model import *
+ledger = open_ledger(Path(sys.argv[1]), SystemClock())
+seen = Fingerprint(dev=1, inode=2, size=3, mtime_ns=4, ctime_ns=5)
+for number in range(40):
+    try:
+        ledger.commit([Discover(folder=b"/f", path=b"%d" % number, fingerprint=seen, why="x")])
+        print("kept")
+    except SyncdError as failure:
+        print(f"{type(failure).__name__}: {failure}")
 """
 
 
@@ -221,6 +239,25 @@ def test_a_full_disk_is_a_failure_with_a_hint_and_nothing_half_written(
     assert ledger.counts().pending == 1
     ledger._connection.execute("PRAGMA max_page_count = 1000000")
     assert len(ledger.commit(many)) == 2000
+
+
+def test_a_quota_that_is_used_up_is_a_full_disk_and_there_may_be_room_again(
+    path: Path, clock: FakeClock
+) -> None:
+    """By strace: a file system with quotas needs rights that no test has."""
+    why = why_not()
+    if why is not None:
+        pytest.skip(why)
+    open_ledger(path, clock).close()
+    refuse = "inject=pwrite64:error=EDQUOT:when=60..71"
+    strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", refuse]
+    child = [sys.executable, "-c", WRITE_THROUGH_A_FULL_DISK, str(path)]
+    done = subprocess.run([*strace, *child], check=True, capture_output=True, text=True)
+    fates = done.stdout.split("\n")[:-1]
+    told = [fate for fate in fates if fate != "kept"]
+    assert told
+    assert all("LedgerFull: the ledger failed: disk quota exceeded" in fate for fate in told), told
+    assert fates[0] == fates[-1] == "kept"
 
 
 class Held:
