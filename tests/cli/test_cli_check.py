@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.mounts import mounted_as
 
 from syncd.cli import main
 
@@ -59,12 +60,21 @@ def test_a_warning_is_told_and_the_configuration_is_ok_all_the_same(
     assert told.out.startswith(f"{path}: ok\n")
 
 
+@pytest.mark.parametrize(("kind", "warned"), [("nfs4", True), ("cifs", True), ("ext4", False)])
 def test_a_ledger_on_a_network_file_system_is_warned_about(
-    write: Callable[..., Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    write: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    warned: bool,
 ) -> None:
-    monkeypatch.setattr("syncd.cli.check.lies_on_another_machine", lambda _: True)
+    mounted_as(kind, tmp_path, monkeypatch)
     assert main(["check", "-c", str(write())]) == 0
-    assert "state: " in capsys.readouterr().err
+    told = capsys.readouterr()
+    text = f"state: {tmp_path}/state lies on a network file system, where a ledger can be damaged"
+    assert (text in told.err) is warned
+    assert ": ok\n" in told.out
 
 
 def test_all_mistakes_come_at_once_with_their_places(

@@ -15,8 +15,13 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+import structlog
+from support.mounts import mounted_as
 from support.rig import Rig, noise
 from support.tally import count
+
+from syncd.app import build
+from syncd.config import Surroundings, load
 
 Harm = Callable[[Path], None]
 
@@ -126,6 +131,23 @@ def test_a_newer_ledger_is_refused_for_good_and_left_alone(rig: Rig) -> None:
     assert refused.returncode == 78, "systemd does not start it again and again"
     assert "version 99" in refused.stderr
     assert "newer syncd" in refused.stderr
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("nfs4", True), ("ext4", False)])
+def test_a_ledger_on_a_network_file_system_is_used_and_the_log_warns(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str, warned: bool
+) -> None:
+    mounted_as(kind, rig.place, monkeypatch)
+    umask = os.umask(0o077)
+    with structlog.testing.capture_logs() as logged:
+        app = build(load(rig.config, Surroundings.from_system()))
+    os.umask(umask)
+    app.household.close()
+    assert ledger_of(rig).exists()
+    told = [line for line in logged if line["event"] == "ledger_on_network_file_system"]
+    assert [(line["log_level"], line["state"], line["hint"]) for line in told] == [
+        ("warning", str(ledger_of(rig)), "put it on a local disk")
+    ] * warned
 
 
 def in_a_namespace(rig: Rig, script: str) -> subprocess.Popen[str]:
