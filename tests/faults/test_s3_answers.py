@@ -338,6 +338,20 @@ def test_a_line_that_flips_bits_for_minutes_never_makes_a_wrong_object(scene: Sc
     assert {record.code for record in scene.requests("UploadPart")} == {"BadDigest", ""}
 
 
+def test_a_line_that_flips_bits_for_an_hour_is_told_and_tried_seldom_and_parks_nothing(scene: Scene) -> None:
+    scene.trouble(KINDS["flipped bit"](where=until(scene, 60 * MINUTES)))
+    scene.drop("small", SMALL)
+    scene.drop("large", LARGE)
+    scene.run(until=lambda: scene.waited() > 55 * MINUTES)
+    rows = [scene.row(name) for name in scene.files]
+    assert [row.parked_reason for row in rows] == [None, None]
+    assert all("look at the line" in (row.hint or "") for row in rows)
+    bodies = [each for each in scene.requests() if each.operation in {"PutObject", "UploadPart"}]
+    assert len(bodies) < 500  # of both files, in an hour
+    assert not scene.objects()
+    scene.arrives()
+
+
 def test_a_line_that_flips_bits_is_noticed_by_md5_where_checksums_are_ignored(scene: Scene) -> None:
     scene.store.habits.ignores_checksums = True
     scene.drop("first", LARGE)

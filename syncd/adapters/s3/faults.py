@@ -143,7 +143,8 @@ _PLAIN: Mapping[Meaning, Callable[[str], SyncdError]] = {
 
 
 def _busy(answer: Answer, asked: Asked) -> SyncdError:
-    return Transient(f"{asked}: {answer}", hint=_stranger(answer), retry_after=retry_after(answer.headers))
+    hint = _BYTES_CHANGE if answer.code in _OTHER_BYTES else _stranger(answer)
+    return Transient(f"{asked}: {answer}", hint=hint, retry_after=retry_after(answer.headers))
 
 
 def _lost(answer: Answer, asked: Asked) -> SyncdError:
@@ -184,6 +185,16 @@ def _or_owner(asked: Asked) -> str:
         return ""
     return f"; or the bucket is not account {asked.owner}'s, as destination.expected_bucket_owner says"
 
+
+_OTHER_BYTES = {
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "XAmzContentChecksumMismatch",
+    "ContentSHA256Mismatch",
+}
+_BYTES_CHANGE = (
+    "other bytes arrive than were sent: look at the line, a proxy on it, and this machine's memory"
+)
 
 _KMS = "destination.kms_key_id"
 _KEY_TO_CHECK: Mapping[str, str] = {
