@@ -276,6 +276,9 @@ def test_parts_that_are_too_small_for_the_store_park_the_file_with_the_remedy_af
         (503, "SlowDown"),
         (429, "TooManyRequests"),
         (500, "InternalError"),
+        (502, "BadGateway"),
+        (502, ""),
+        (504, "GatewayTimeout"),
         (403, "SomethingThatNobodyKnows"),
     ],
 )
@@ -292,8 +295,11 @@ def test_a_store_that_is_busy_for_long_is_asked_seldom_and_gets_everything_then(
 
 
 @pytest.mark.parametrize("wish", [7, 120])
-def test_a_wish_to_be_left_alone_for_a_while_is_heard(scene: Scene, wish: int) -> None:
-    busy = Fault(status=503, code="SlowDown", headers={"Retry-After": str(wish)})
+@pytest.mark.parametrize(("header", "units"), [("Retry-After", 1), ("x-amz-retry-after", 1000)])
+def test_a_wish_to_be_left_alone_for_a_while_is_heard(
+    scene: Scene, wish: int, header: str, units: int
+) -> None:
+    busy = Fault(status=503, code="SlowDown", headers={header: str(wish * units)})
     scene.trouble(Rule(fault=busy, operation="UploadPart", part=2, times=1))
     scene.drop("a")
     before = scene.waited()

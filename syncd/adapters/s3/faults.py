@@ -242,17 +242,30 @@ _LONGER: Mapping[Meaning, Callable[[Answer, Asked], SyncdError]] = {
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The server's wish in seconds out of Retry-After (seconds or a date), capped at 15 minutes; nonsense is None."""
+    """The server's wish in seconds, capped at 15 minutes: Retry-After (seconds or a date), x-amz-retry-after (milliseconds).
+
+    Nonsense is no wish; of two the longer counts.
+    """
+    wishes = [wish for wish in (_wish(headers), _wish_of_amazon(headers)) if wish is not None]
+    return min(max(wishes), RETRY_AFTER_CAP) if wishes else None
+
+
+def _wish(headers: Mapping[str, str]) -> float | None:
     wish = headers.get("retry-after", "").strip()
     if wish.isdecimal():
-        return min(float(wish), RETRY_AFTER_CAP)
+        return float(wish)
     try:
         then = email.utils.parsedate_to_datetime(wish)
         # By the server's own clock: ours may be wrong.
         seconds = (then - email.utils.parsedate_to_datetime(headers.get("date", ""))).total_seconds()
     except (TypeError, ValueError):
         return None
-    return min(seconds, RETRY_AFTER_CAP) if seconds >= 0 else None
+    return seconds if seconds >= 0 else None
+
+
+def _wish_of_amazon(headers: Mapping[str, str]) -> float | None:
+    wish = headers.get("x-amz-retry-after", "").strip()
+    return float(wish) / 1000 if wish.isdecimal() else None
 
 
 def _named_region(answer: Answer, asked_region: str | None) -> str | None:

@@ -244,6 +244,13 @@ def test_only_code_and_message_are_told_and_the_message_is_one_short_line() -> N
         ({"retry-after": "Tue, 24 Nov 2026 11:00:00 GMT", "date": "Tue, 24 Nov 2026 12:00:00 GMT"}, None),
         ({"retry-after": "Tue, 24 Nov 2026 12:00:30 GMT"}, None),
         ({"retry-after": "Tue, 24 Nov 2026 12:00:30 -0000", "date": "Tue, 24 Nov 2026 12:00:00 GMT"}, None),
+        ({"x-amz-retry-after": "1500"}, 1.5),
+        ({"x-amz-retry-after": "100000000"}, 900),
+        ({"x-amz-retry-after": "-1500"}, None),
+        ({"x-amz-retry-after": "1.5"}, None),
+        ({"x-amz-retry-after": "1500", "retry-after": "7"}, 7),
+        ({"x-amz-retry-after": "9000", "retry-after": "7"}, 9),
+        ({"x-amz-retry-after": "1500", "retry-after": "soon"}, 1.5),
     ],
 )
 def test_retry_after_is_read_and_capped_and_nonsense_ignored(
