@@ -20,6 +20,8 @@ from syncd.adapters.ledger.trouble import is_damage
 from syncd.errors import LedgerDamaged
 
 OURS = "syncd keeps its ledger here"
+_KNOWN_FORMAT = b"\x02"
+"""Of a file's header, which a newer SQLite would raise: https://www.sqlite.org/fileformat.html, 1.3.3."""
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -78,15 +80,26 @@ def condemn(path: Path, why: str) -> None:
 
 
 def known_damage(path: Path) -> str | None:
-    """What is known to be wrong without opening it: condemned when last in use, or empty or gone where one was kept."""
+    """What is known to be wrong before SQLite opens it: condemned when last in use; empty, gone or foreign where one was kept."""
     with contextlib.suppress(OSError):
         return _condemned(path).read_text("utf-8", "replace")
     if not was_ours(path):
         return None
     try:
-        return None if path.stat().st_size else "the file was empty"
+        return _seen_from_outside(path)
     except FileNotFoundError:
         return "the file was gone"
+    except OSError:
+        return None  # whoever opens it tells
+
+
+def _seen_from_outside(path: Path) -> str | None:
+    if not path.stat().st_size:
+        return "the file was empty"
+    with path.open("rb") as file:
+        written_by = file.read(19)[18:]
+    # SQLite would only read it then, and say nothing until the first write.
+    return "its header is not what was written" if written_by > _KNOWN_FORMAT else None
 
 
 def set_aside(path: Path, now: float) -> Path | None:

@@ -30,6 +30,8 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
             raise LedgerDamaged("its header is not what was written")
         raise LedgerForeign("the state file is no ledger of syncd", hint="set `state` to a path of its own")
     version, known = _version(connection), len(migrations())
+    if version < 1 and not _is_fresh(connection):
+        raise LedgerDamaged("its version is not what was written")
     if version > known:
         raise LedgerForeign(
             f"the ledger has version {version}, this syncd knows up to {known}",
@@ -44,7 +46,12 @@ def bring_up_to_date(connection: sqlite3.Connection) -> None:
         _run(connection, schema_sql(), len(steps))
         return
     for number in range(_version(connection) + 1, len(steps) + 1):
-        _run(connection, steps[number - 1], number)
+        try:
+            _run(connection, steps[number - 1], number)
+        except sqlite3.OperationalError as error:
+            if "already exists" in str(error) or "duplicate column" in str(error):
+                raise LedgerDamaged("its version is older than its tables") from error
+            raise
 
 
 def _has_our_tables(connection: sqlite3.Connection) -> bool:

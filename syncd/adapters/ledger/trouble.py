@@ -13,6 +13,7 @@ from pathlib import Path
 from syncd.errors import LedgerAway, LedgerDamaged, LedgerFailure, LedgerFull
 
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
+_DAMAGE_IN_WORDS = ("Could not decode", "unsupported file format")  # these come without a code of their own
 _AWAY = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_PROTOCOL")
 _AWAY_ERRNO = {errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.EMFILE}
 
@@ -40,7 +41,7 @@ def _kind(error: sqlite3.Error) -> type[LedgerFull | LedgerFailure]:
     name = _name(error)
     if name.startswith("SQLITE_FULL"):
         return LedgerFull
-    if name.startswith(_DAMAGE) or "Could not decode" in str(error):  # the latter comes without a code
+    if name.startswith(_DAMAGE) or any(words in str(error) for words in _DAMAGE_IN_WORDS):
         return LedgerDamaged
     return LedgerAway if name.startswith(_AWAY) else LedgerFailure
 

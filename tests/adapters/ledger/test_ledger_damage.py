@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.scribe import Scribe
+from support.tally import chance, count, sized
 
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.errors import LedgerAway, LedgerDamaged, LedgerFailure, LedgerForeign
@@ -53,6 +53,11 @@ HARMS: dict[str, Harm] = {
     "its header overwritten": lambda path: overwrite(path, 0, b"\x00" * 64),
     "a page overwritten": lambda path: overwrite(path, 4096, b"\xff" * 4096),
     "its application id flipped": lambda path: overwrite(path, 68, b"\x01"),
+    "its write format flipped": lambda path: overwrite(path, 18, b"\x06"),
+    "its schema format flipped": lambda path: overwrite(path, 47, b"\x44"),
+    "its version flipped below zero": lambda path: overwrite(path, 60, b"\x80"),
+    "its version flipped to none": lambda path: overwrite(path, 60, bytes(4)),
+    "its version flipped to an older one": lambda path: overwrite(path, 60, b"\0\0\0\1"),
     "a key flipped": change_a_row,
     "another program's junk in it": lambda path: path.write_bytes(b"remember the milk\n" * 1000) and None,  # type: ignore[func-returns-value]
 }
@@ -124,18 +129,27 @@ def test_a_ledger_from_before_seals_is_opened_and_not_suspected(path: Path, cloc
     ledger.close()
 
 
-@pytest.mark.torture
-def test_flipped_bytes_never_end_in_anything_but_a_ledger(tmp_path: Path, clock: FakeClock) -> None:
+FLIPPED = sized(30, 300)
+"""Trials of each round."""
+
+
+@pytest.mark.parametrize(
+    "round_", [0, *(pytest.param(number, marks=pytest.mark.torture) for number in range(1, 5))]
+)
+def test_flipped_bytes_never_end_in_anything_but_a_ledger(
+    tmp_path: Path, clock: FakeClock, round_: int
+) -> None:
     fill(tmp_path / "whole" / "state.db", clock)
     whole = (tmp_path / "whole" / "state.db").read_bytes()
-    chance = random.Random(7)
-    outcomes, told = set(), set()
-    for trial in range(150):
+    luck = chance("flipped bytes", round_)
+    outcomes, told = [], set()
+    for trial in range(FLIPPED):
         path = tmp_path / f"trial-{trial}" / "state.db"
         shutil.copytree(tmp_path / "whole", path.parent)
         data = bytearray(whole)
-        for _ in range(chance.randrange(1, 6)):
-            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        within = len(data) if trial % 4 else 100  # the header is small, and each of its bytes counts
+        for _ in range(luck.randrange(1, 6)):
+            data[luck.randrange(within)] ^= 1 << luck.randrange(8)
         path.write_bytes(bytes(data))
         try:
             ledger = open_ledger(path, clock)
@@ -143,12 +157,15 @@ def test_flipped_bytes_never_end_in_anything_but_a_ledger(tmp_path: Path, clock:
             told.add(str(newer))
             continue
         rows = ledger.between(b"/srv/capture", b"", None, 1000)
-        assert all(row.key == row.path.decode() for row in rows), "a flipped byte went unnoticed"
-        outcomes.add(ledger.totals().begun_at is not None)
+        assert all(row.key == row.path.decode() for row in rows), f"a flip went unnoticed in trial {trial}"
+        outcomes.append(ledger.totals().begun_at is not None)
+        assert len(rows) == (0 if outcomes[-1] else 40)
+        Scribe(ledger).discover(b"new")
         ledger.close()
         shutil.rmtree(path.parent)
+        count("trials")
     assert all("has version" in each for each in told)
-    assert outcomes == {True, False}, "some flips hit what is free or only told, others what counts"
+    assert set(outcomes) == {True, False}, "some flips hit what is free or only told, others what counts"
 
 
 def test_a_disk_that_is_mounted_read_only_is_waited_for(
