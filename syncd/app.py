@@ -19,7 +19,7 @@ from syncd.adapters.credentials.api import fetch_once
 from syncd.adapters.credentials.chain import CredentialChain
 from syncd.adapters.credentials.keeper import CredentialKeeper
 from syncd.adapters.disk import ignore_lease_signals
-from syncd.adapters.ledger import SqliteLedger, open_ledger
+from syncd.adapters.ledger import SQLITE_VERSION, SqliteLedger, open_ledger
 from syncd.adapters.mounts import lies_on_another_machine
 from syncd.clerk import Clerk
 from syncd.config.model import Config
@@ -72,6 +72,7 @@ def build(
     with ExitStack() as unwind:
         ledger = open_ledger(Path(config.state), clock)
         unwind.callback(ledger.close)
+        log.info("ledger_opened", state=str(config.state), sqlite=SQLITE_VERSION)
         household = Household(config, clock, ledger)
         unwind.pop_all()
     return _with_daemon(household, reload)

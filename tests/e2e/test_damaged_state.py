@@ -133,21 +133,33 @@ def test_a_newer_ledger_is_refused_for_good_and_left_alone(rig: Rig) -> None:
     assert "newer syncd" in refused.stderr
 
 
-@pytest.mark.parametrize(("kind", "warned"), [("nfs4", True), ("ext4", False)])
-def test_a_ledger_on_a_network_file_system_is_used_and_the_log_warns(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str, warned: bool
-) -> None:
-    mounted_as(kind, rig.place, monkeypatch)
+def said_at_the_start(rig: Rig) -> list[Any]:
+    """What a daemon logs while it is built, in this process."""
     umask = os.umask(0o077)
     with structlog.testing.capture_logs() as logged:
         app = build(load(rig.config, Surroundings.from_system()))
     os.umask(umask)
     app.household.close()
     assert ledger_of(rig).exists()
-    told = [line for line in logged if line["event"] == "ledger_on_network_file_system"]
+    return list(logged)
+
+
+@pytest.mark.parametrize(("kind", "warned"), [("nfs4", True), ("ext4", False)])
+def test_a_ledger_on_a_network_file_system_is_used_and_the_log_warns(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str, warned: bool
+) -> None:
+    mounted_as(kind, rig.place, monkeypatch)
+    told = [line for line in said_at_the_start(rig) if line["event"] == "ledger_on_network_file_system"]
     assert [(line["log_level"], line["state"], line["hint"]) for line in told] == [
         ("warning", str(ledger_of(rig)), "put it on a local disk")
     ] * warned
+
+
+def test_the_log_says_which_sqlite_keeps_the_ledger(rig: Rig) -> None:
+    told = [line for line in said_at_the_start(rig) if line["event"] == "ledger_opened"]
+    assert [(line["state"], line["sqlite"]) for line in told] == [
+        (str(ledger_of(rig)), sqlite3.sqlite_version)
+    ]
 
 
 def in_a_namespace(rig: Rig, script: str) -> subprocess.Popen[str]:

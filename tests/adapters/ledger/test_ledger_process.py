@@ -129,15 +129,39 @@ def test_a_reader_beside_the_owner_sees_what_is_committed_and_cannot_write(
     scribe.discover(b"c")  # the owner goes on, unharmed
 
 
-def test_a_reader_without_a_daemon_changes_not_one_byte(path: Path, clock: FakeClock) -> None:
-    ledger = open_ledger(path, clock)
-    Scribe(ledger).discover(b"a")
-    ledger.close()
-    before = path.read_bytes()
-    reader = open_readonly(path, clock)
-    assert reader.at(FOLDER, b"a") is not None
-    reader.close()
-    assert path.read_bytes() == before
+LOOK_IN = """
+import hashlib, sys
+from pathlib import Path
+from syncd.adapters.clock import SystemClock
+from syncd.adapters.ledger import open_readonly
+kept = [path for path in (Path(sys.argv[1]), Path(sys.argv[1] + "-wal")) if path.exists()]
+before = [path.read_bytes() for path in kept]
+reader = open_readonly(Path(sys.argv[1]), SystemClock())
+print(reader.last_id())
+reader.counts()
+reader.close()
+print(len(kept), [path.exists() and path.read_bytes() for path in kept] == before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("daemon", "files"), [("never ended", 2), ("was killed", 2), ("ended", 1)], ids=lambda word: f"{word}"
+)
+def test_whoever_looks_in_changes_not_one_byte_of_ledger_and_wal(
+    path: Path, clock: FakeClock, daemon: str, files: int
+) -> None:
+    """By a process of its own, as `syncd status` is: SQLite's last one out would else clear up."""
+    with child(WRITE_FOREVER if daemon == "was killed" else OPEN_AND_WAIT, path) as owner:
+        assert line_of(owner)
+        if daemon == "ended":
+            owner.communicate("", timeout=10)
+        elif daemon == "was killed":
+            owner.kill()
+            owner.wait(10)
+        with child(LOOK_IN, path) as reader:
+            last_id, told = line_of(reader), line_of(reader)
+    assert told == f"{files} True"
+    assert (int(last_id) > 0) is (daemon == "was killed")
 
 
 @pytest.mark.torture
