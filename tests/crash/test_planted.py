@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import scenes
@@ -16,7 +17,8 @@ from support.lives import Trial, failing
 from syncd.act import upload, verify
 from syncd.act.body import body_for
 from syncd.decide.verify import Expected, Finding
-from syncd.model import Part, RemoteObject
+from syncd.model import Part, RemoteObject, Transfer
+from syncd.ports import OpenFile
 
 pytestmark = [pytest.mark.sweep, pytest.mark.torture]
 
@@ -35,6 +37,24 @@ def save_the_row_first(job: upload._PartJob, buffer: memoryview) -> None:
 def an_object_exists(found: RemoteObject | None, expected: Expected) -> Finding:
     """An object under our key is taken for ours."""
     return Finding.ABSENT if found is None else Finding.OURS
+
+
+def no_check_before_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fingerprint is compared before each part, and no more once all parts are there."""
+    send_all, check_same = upload._send_all, upload._check_same
+    all_there: set[int] = set()
+
+    def sends_all(transfer: Transfer, *rest: Any) -> None:
+        all_there.discard(transfer.id)
+        send_all(transfer, *rest)
+        all_there.add(transfer.id)
+
+    def checks_before_parts(transfer: Transfer, file: OpenFile) -> None:
+        if transfer.id not in all_there:
+            check_same(transfer, file)
+
+    monkeypatch.setattr(upload, "_send_all", sends_all)
+    monkeypatch.setattr(upload, "_check_same", checks_before_parts)
 
 
 def plain_world(place: Path) -> scenes.Maker:
@@ -76,7 +96,7 @@ def test_trusting_that_an_object_exists_after_a_lost_complete_is_caught(
 def test_skipping_the_fingerprint_check_before_complete_is_caught(
     fast_directory: Path, monkeypatch: pytest.MonkeyPatch, restore_times: bool
 ) -> None:
-    monkeypatch.setattr(upload, "_check_same", lambda transfer, file: None)
+    no_check_before_complete(monkeypatch)
     failures = failing(scenes.late_change(fast_directory, restore_times=restore_times))
     assert any("written 2 times" in failure for failure in failures), failures
     assert any(failure.startswith("without a crash") for failure in failures), failures

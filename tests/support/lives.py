@@ -4,26 +4,27 @@ A `Fuse` ends a life at one call by an exception. `at_every_point` lives once an
 before and after its effect: what lies on the disk and at the store then is what a crash there would leave.
 
 The oracle: the object has the file's bytes, as many Puts and Completes succeeded as there were versions, no upload is
-left open that is not counted, the source is untouched, the ledger is sound and claims nothing that is not so, no secret
-is in it or in the log.
+left open that is not counted, the source is untouched, or gone after a proof and whole where it was moved to, the ledger is
+sound and claims nothing that is not so. No secret is in the ledger or in the log that a life leaves, however it ends.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import random
 import shutil
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
 from support.fake_store import TOKEN, FakeStore
 from support.house import BUCKET, FakeClock, House, build_house
 from support.tally import count
+from support.witness import Words, assert_no_secret, assert_sound
 
+from syncd.adapters.hands import HandsFile
 from syncd.adapters.ledger import SqliteLedger, open_ledger
 from syncd.decide.dispose import DisposalPolicy
 from syncd.model import CredentialSet, State, Transfer
@@ -33,8 +34,12 @@ EFFECTS = {
     *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
     *("forget_waits", "first_scan_ended", "condemn", "open", "put_away", "bring_back"),
     *("bring_forward", "prune", "set_pause"),
+    *("take", "let_go"),
 }
 """Every call that changes something outside, or whose answer may be lost on the way: where a life may end."""
+
+LEFT_BEHIND = ("", "-wal", "-shm", ".inhand")
+"""What a life leaves beside each other: the ledger's files, and what it had in hand."""
 
 KEY = (BUCKET, "cam/inbox/film")
 CANARIES = ("canary-of-the-secret-key", "canary-of-the-session-token")
@@ -136,7 +141,9 @@ class Camera:
 class Trial:
     """The world around the lives. `writes`: how often the daemon may write the object; `stays`: whose else it stays.
 
-    `goes`: what the file held that is not kept under `disposal`.
+    `goes`: what the file held that is not kept under `disposal`. `threshold`: from this size on it goes in parts.
+    `bodies`: so many parts are received in all, however many lives it takes; None: it is not counted.
+    `remembers_hands`: what is in hand is remembered beyond the end of a life, and those calls are points to crash at too.
     """
 
     root: Path
@@ -147,19 +154,24 @@ class Trial:
     goes: bytes | None = None
     disposal: DisposalPolicy = field(default_factory=DisposalPolicy)
     overwrite: bool = False
+    threshold: int = 6
+    bodies: int | None = None
+    remembers_hands: bool = False
     lives: int = 0
-    log: list[str] = field(default_factory=list)
+    words: Words = field(default_factory=Words)
 
     def live(self, fuse: Fuse | Camera | None) -> bool:
         """One life of the daemon on the ledger the last one left; True if it came to its end."""
         state, clock = self._next_life()
         ledger = open_ledger(state, clock)
+        hands = HandsFile(Path(f"{state}.inhand"), clock) if self.remembers_hands else None
         try:
             self._judge_found(ledger)
-            house = self._house(state, clock, ledger, fuse)
+            house = self._house(state, clock, ledger, hands, fuse)
             house.run()
         except Crash:
             self._keep(state)
+            self._judge_secrets(state)
             return False
         else:
             self._judge(house, state)
@@ -167,13 +179,15 @@ class Trial:
             return True
         finally:
             ledger.close()
+            if hands is not None:
+                hands.close()
 
     def _next_life(self) -> tuple[Path, FakeClock]:
         self.lives += 1
         state = self.states / f"life-{self.lives}" / "state.db"
         state.parent.mkdir(parents=True)
         before = self.states / f"life-{self.lives - 1}" / "state.db"
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in LEFT_BEHIND:
             if Path(f"{before}{suffix}.crash").exists():
                 shutil.copyfile(f"{before}{suffix}.crash", f"{state}{suffix}")
         clock = FakeClock()
@@ -181,13 +195,14 @@ class Trial:
         return state, clock
 
     def _house(
-        self, state: Path, clock: FakeClock, ledger: SqliteLedger, fuse: Fuse | Camera | None
+        self,
+        state: Path,
+        clock: FakeClock,
+        ledger: SqliteLedger,
+        hands: HandsFile | None,
+        fuse: Fuse | Camera | None,
     ) -> House:
-        def tell(_: object, method: str, event: dict[str, Any]) -> dict[str, Any]:
-            self.log.append(f"{method} {event!r}")
-            raise structlog.DropEvent
-
-        structlog.configure(processors=[tell])
+        self.words.listen()
         wrap = fuse.wrap if fuse else lambda port: port
         return build_house(
             self.root,
@@ -199,6 +214,8 @@ class Trial:
             credentials=CanaryCredentials(),
             disposal=self.disposal,
             overwrite=self.overwrite,
+            threshold=self.threshold,
+            hands=wrap(hands) if hands else None,
         )
 
     def fork(self, name: str) -> Trial:
@@ -215,7 +232,7 @@ class Trial:
     @staticmethod
     def _keep(state: Path) -> None:
         """The files as they are now, without closing anything: what the next life finds."""
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in LEFT_BEHIND:
             if Path(f"{state}{suffix}").exists():
                 shutil.copyfile(f"{state}{suffix}", f"{state}{suffix}.crash")
 
@@ -230,11 +247,25 @@ class Trial:
                 acknowledged = {number: part.etag for number, (_, part) in upload.parts.items()}
                 for part in recorded:
                     assert acknowledged.get(part.number) == part.etag, f"part {part.number} was never sent"
-        if self.goes is not None and not list(self.root.iterdir()):
+        if self.goes is not None and not self._inbox(self.goes):
             assert self.store.objects[KEY].data == self.goes, "the file went without a proof"
+            self._judge_moved()
         row = ledger.at(str(self.root).encode(), b"film")
         if row is not None and row.proof is not None:
             self._judge_object(row.token)
+
+    def _inbox(self, film: bytes) -> list[Path]:
+        """What lies there, under its own name or aside: the film, whole."""
+        there = list(self.root.iterdir())
+        assert [each.read_bytes() for each in there] in ([], [film]), "the file is another than it was"
+        return there
+
+    def _judge_moved(self) -> None:
+        """A file that was moved lies at its destination, whole, and nothing else does."""
+        if self.disposal.move_to is not None:
+            sent = Path(os.fsdecode(self.disposal.move_to))
+            there = {each.name: each.read_bytes() for each in sent.iterdir()}
+            assert there == {"film": self.goes}, f"where the file was moved to lies {there}"
 
     def _judge_object(self, token: str | None) -> None:
         kept = self.store.objects[KEY]
@@ -243,15 +274,17 @@ class Trial:
 
     def _judge(self, house: House, state: Path) -> None:
         assert list(self.root.iterdir()) == ([self.root / "film"] if self.goes is None else [])
+        self._judge_moved()
         data = self.stays or self.goes or (self.root / "film").read_bytes()
         assert self.store.objects[KEY].data == data, "the object has not the bytes that it should have"
         assert len(self.store.writes) == self.writes, f"written {len(self.store.writes)} times"
+        received = len(self.store.part_bodies)
+        assert self.bodies in {None, received}, f"{received} parts were received instead of {self.bodies}"
         self._judge_row(house.row("film"))
         assert set(self.store.objects) == {KEY}, "an object that nobody asked for"
         self._judge_uploads(house)
-        with sqlite3.connect(f"file:{state}?mode=ro", uri=True) as look:
-            assert look.execute("PRAGMA quick_check").fetchone() == ("ok",)
-        look.close()
+        assert_sound(state)
+        self._judge_hands(state, house.clock)
         self._judge_secrets(state)
         count("trials")
 
@@ -261,6 +294,7 @@ class Trial:
             return
         assert row.state is State.DONE
         assert row.proof is not None
+        assert row.strikes <= self.lives - 1, "it was blamed for more ends than there were"
         self._judge_object(row.token)
 
     def _judge_uploads(self, house: House) -> None:
@@ -271,13 +305,20 @@ class Trial:
         else:
             assert len(self.store.uploads) <= counted, "an upload was left open and not counted"
 
+    def _judge_hands(self, state: Path, clock: FakeClock) -> None:
+        """A life that comes to its end has nothing in hand, so it can be nobody's fault."""
+        if self.remembers_hands:
+            copy = state.with_suffix(".hands")
+            shutil.copyfile(f"{state}.inhand", copy)
+            looked = HandsFile(copy, clock)
+            left = looked.left()
+            looked.close()
+            assert left == [], f"{left} are left in hand"
+
     def _judge_secrets(self, state: Path) -> None:
-        ledger = b"".join(path.read_bytes() for path in state.parent.iterdir())
-        said = "\n".join(self.log)
-        for canary in CANARIES:
-            assert canary.encode() not in ledger, "a secret is in the ledger"
-            assert canary not in said, "a secret is in the log"
-        self.log.clear()
+        """What this life left, and what it and those that were forked from it said; the next one begins to listen anew."""
+        assert_no_secret(CANARIES, self.words.said, state)
+        self.words.said.clear()
 
 
 Then = Callable[[Trial, Point], None]
