@@ -95,7 +95,7 @@ class _Count:
 class Script:
     """Implements `Faults`: the first rule that hits is obeyed. Without `on` nothing happens any more.
 
-    `effects` are the requests that were carried out, whatever their client heard of it.
+    `effects` are the requests that were carried out, whatever their client heard of it; `took_effect` is told of each.
     """
 
     rules: Iterable[Rule] = ()
@@ -104,6 +104,7 @@ class Script:
     told: list[str] = field(default_factory=list)
     requests: int = 0
     effects: list[Record] = field(default_factory=list)
+    took_effect: Callable[[Record], None] = lambda record: None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -133,6 +134,7 @@ class Script:
         if record.request_id in self._ended or record.status >= _ERROR:
             return None
         self.effects.append(replace(record))
+        self.took_effect(record)
         return self._decide(record, "after")
 
     def writes(self) -> Counter[str]:
