@@ -11,6 +11,7 @@ from typing import Any
 from support.clock import START, FakeClock
 from support.endpoint import Endpoint, Issuer
 from support.house import House, build_house
+from support.witness import Words, Writes, assert_no_secret, assert_sound, session_secrets
 
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
 from syncd.adapters.s3.client import Clients, Settings
@@ -41,19 +42,23 @@ class Current:
 
 
 class Outage:
-    """Lets so many requests to S3 suffer a fault."""
+    """Lets so many requests to S3 suffer a fault, before they take effect; tells of those that did."""
 
     def __init__(self) -> None:
         self.left = 0
         self.fault = Fault(drop=True)
+        self.lost_creates = 0
+        self.took_effect: Callable[[Record], None] = lambda record: None
 
     def before(self, record: Record) -> Fault | None:
         if self.left <= 0 or record.operation == "AssumeRole":
             return None
         self.left -= 1
+        self.lost_creates += record.operation == "CreateMultipartUpload"
         return self.fault
 
     def after(self, record: Record) -> Fault | None:
+        self.took_effect(record)
         return None
 
 
@@ -104,7 +109,12 @@ class Device:
         self.servers, self.quiet_s = servers, quiet_s
         self.seen_before = len(servers.store.log)
         self.clock = servers.clock = FakeClock()
-        servers.outage.left = 0
+        servers.outage.left = servers.outage.lost_creates = 0
+        self.writes, self.words = Writes(servers.store), Words()
+        servers.outage.took_effect = self.writes.saw
+        self.former_secrets = set(session_secrets(servers.store))
+        self.prefix, self.files = f"cam/{number}/", dict[str, bytes]()
+        self.state = place / f"state {number}" / "state.db"
         servers.endpoint.override = None
         servers.endpoint.session_seconds = 900
         self.clock.wall = servers.true() + ahead
@@ -117,7 +127,7 @@ class Device:
         store = RetryingStore(servers.s3, credentials=self.keeper, clock=self.clock, stop=threading.Event())
         self.house: House = build_house(
             self.inbox,
-            place / f"state {number}" / "state.db",
+            self.state,
             store,
             clock=self.clock,
             credentials=self.keeper,
@@ -151,6 +161,7 @@ class Device:
         self.house.mailbox.wake()
 
     def drop(self, name: str, data: bytes = b"0123456789ab") -> None:
+        self.files[name] = data
         (self.inbox / name).write_bytes(data)
 
     def step(self, at_least: float = 0.0) -> None:
@@ -184,7 +195,29 @@ class Device:
                 f"{self.house.states()} after {taken} s, gate {self.house.gate.closed()}"
             )
             self.step(at_least)
+        self.judge()
         return self.clock.monotonic() - began
+
+    def judge(self) -> None:
+        """The oracle of the whole suite, once all has arrived."""
+        there = {path.name: path.read_bytes() for path in self.inbox.iterdir()}
+        assert there == self.files, "a source file was touched"
+        assert self.objects() == self.files, "an object has not the bytes that it should have"
+        self.writes.assert_once_per_version({self.prefix + name: [data] for name, data in self.files.items()})
+        counted = self.house.world.ledger.totals().possible_orphans
+        left = [each for each in self.servers.store.uploads() if each.key.startswith(self.prefix)]
+        assert len(left) <= counted <= self.servers.outage.lost_creates, (
+            "an upload was left open, or suspected"
+        )
+        assert_sound(self.state)
+        issued = set(session_secrets(self.servers.store)) - self.former_secrets
+        assert_no_secret([*issued, TOKEN], self.words.said, self.state)
+
+    def objects(self) -> dict[str, bytes]:
+        """What lies under this device's keys."""
+        store = self.servers.store
+        keys = [key for key in store.objects() if key.startswith(self.prefix)]
+        return {key.removeprefix(self.prefix): store.read(key) for key in keys}
 
     def step_until(self, condition: Callable[[], object], steps: int = 500) -> None:
         """Until something that tests only wait for has come about."""
