@@ -17,6 +17,7 @@ from support.clock import FakeClock
 from support.endpoint import Endpoint, Issuer
 from support.house import BUCKET, House, build_house
 from support.script import Rule, Script
+from support.witness import Words, Writes, assert_no_secret, assert_sound, session_secrets
 
 from syncd.adapters.credentials.keeper import open_keeper
 from syncd.adapters.s3.client import Clients, Settings
@@ -32,6 +33,8 @@ LARGE = b"0123456789ab"  # three parts
 TIMEOUT = 0.3  # of the impatient client; the other one waits long enough for any machine
 PATIENT = 10.0
 TOKEN = "tok-CANARY-of-the-faults"
+CANARIES = ("tok-CANARY", "scripted-canary")
+"""How every token begins, and what the troubles of the API hand out."""
 
 
 class Current:
@@ -110,17 +113,21 @@ class Scene:
     def __init__(self, line: Line, place: Path, prefix: str, **options: Any) -> None:
         self.line, self.store, self.prefix = line, line.store, prefix
         self.clock = options.pop("clock", None) or FakeClock(start=time.time())  # the store has the real time
-        self.script = self.store.faults = Script()
+        self.words, self.writes = Words(), Writes(line.store)
+        self.words.listen()
+        self.former_secrets = set(session_secrets(line.store))
+        self.script = self.store.faults = Script(took_effect=self.writes.saw)
         self.seen_before = len(self.store.log)
         self.root = place / "inbox"
         self.root.mkdir()
+        self.state = place / "state" / "state.db"
         self.keys: Any = options.pop("credentials", None) or Keys([line.long_lived(prefix)])
         line.credentials.to = self.keys
         client = line.impatient if options.pop("impatient", False) else line.s3
         retrying = RetryingStore(client, credentials=self.keys, clock=self.clock, stop=threading.Event())
         self.house: House = build_house(
             self.root,
-            place / "state" / "state.db",
+            self.state,
             options.pop("store", retrying),
             clock=self.clock,
             credentials=self.keys,
@@ -142,6 +149,11 @@ class Scene:
         """A new file in the inbox, or another version of it."""
         self.files[name] = data
         (self.root / name).write_bytes(data)
+
+    def put_by_a_stranger(self, name: str, data: bytes) -> None:
+        """Somebody else's object comes under the key that this file has."""
+        client = self.line.s3._clients.current()
+        client.put_object(Bucket=BUCKET, Key=self.prefix + name, Body=data)
 
     def run(self, until: Callable[[], bool] | None = None) -> None:
         self.house.run(ticks=5000, until=until)
@@ -183,17 +195,42 @@ class Scene:
         return [upload.key for upload in self.store.uploads() if upload.key.startswith(self.prefix)]
 
     def arrives(self, *, writes: int = 1, proof: ProofKind | None = ProofKind.CHECKSUM) -> None:
-        """Run to rest, then hold everything against the promises."""
+        """Run to rest, then hold everything against the promises.
+
+        `writes`: so often each file was written, whatever was heard of it. No upload is left open; one whose Create was
+        lost may be, and is counted, where we were told that we may not list uploads.
+        """
         self.rescan()
         self.run()
         assert self.objects() == self.files, self.script.told
-        assert not self.uploads(), self.script.told
+        assert {path.name: path.read_bytes() for path in self.root.iterdir()} == self.files
+        hidden = self.met("ListMultipartUploads", "403 AccessDenied")
+        assert len(self.uploads()) <= min(hidden, self.suspected()), self.script.told
+        self.is_sound()
         for name in self.files:
             row = self.row(name)
             assert row.state is State.DONE
             assert row.proof is not None
             assert proof in {None, row.proof.kind}, row.proof
-            assert self.script.writes()[self.prefix + name] == writes, self.script.told
+            key = self.prefix + name
+            assert self.script.writes()[key] == writes, self.script.told
+            assert self.writes.done.count((key, sha256(self.files[name]))) == writes, self.script.told
+
+    def is_sound(self) -> None:
+        """The ledger holds together, suspects no more than there was, and neither it nor the log holds a secret."""
+        assert_sound(self.state)
+        suspected, lost = self.suspected(), self.met("CreateMultipartUpload")
+        assert suspected <= lost, f"{suspected} orphans are suspected after {lost} troubled Creates"
+        issued = set(session_secrets(self.store)) - self.former_secrets
+        assert_no_secret([*issued, *CANARIES, self.store.secret_key], self.words.said, self.state)
+
+    def met(self, operation: str, trouble: str = "") -> int:
+        """How many such requests suffered (this)."""
+        return sum(f" {operation} " in line and trouble in line for line in self.script.told)
+
+    def suspected(self) -> int:
+        """How many uploads may have been left open, as the status tells it."""
+        return self.house.world.ledger.totals().possible_orphans
 
     def bytes_received(self) -> int:
         """Of all bodies that arrived whole, whatever came of them."""

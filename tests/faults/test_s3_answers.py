@@ -10,7 +10,7 @@ import pytest
 from support.script import KINDS, Rule
 
 from syncd.decide.dispose import DisposalPolicy
-from syncd.demo.store import Fault, Record
+from syncd.demo.store import Fault, Habits, Record
 from syncd.model import ProofKind, State
 
 from .scene import LARGE, PART, SMALL, Scene
@@ -201,7 +201,7 @@ def test_another_write_that_raced_ours_means_a_new_upload_with_all_parts(scene: 
 
 def test_a_strangers_object_that_came_between_is_kept_and_the_file_parked(scene: Scene) -> None:
     def stranger(record: Record) -> Fault:
-        scene.line.s3._clients.current().put_object(Bucket="captures", Key=record.key, Body=b"theirs")
+        scene.put_by_a_stranger("a", b"theirs")
         return Fault()
 
     scene.trouble(Rule(fault=stranger, operation="CompleteMultipartUpload", times=1))
@@ -226,6 +226,108 @@ def test_etags_that_are_no_md5_prove_size_only_where_there_is_no_checksum(scene:
     scene.trouble(odd)
     scene.drop("large", LARGE)
     scene.arrives(proof=ProofKind.SIZE)
+
+
+# -- stores that look at less than S3 does
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["one put", "parts"])
+def test_where_conditions_are_ignored_a_strangers_object_that_was_there_before_is_kept_all_the_same(
+    make_scene: Callable[..., Scene], data: bytes
+) -> None:
+    """It is seen by the HEAD before; of small files that is asked of those that a new ledger's first scan finds."""
+    scene = make_scene()
+    scene.store.habits.ignores_conditions = True
+    scene.put_by_a_stranger("a", b"theirs")
+    scene.drop("a", data)
+    scene.run()
+    assert "another object" in (scene.row("a").parked_reason or "")
+    assert scene.objects() == {"a": b"theirs"}
+    assert (scene.root / "a").read_bytes() == data
+    assert not scene.uploads()
+    scene.is_sound()
+
+
+def test_where_conditions_are_ignored_a_strangers_object_that_comes_between_is_replaced_and_ours_is_proven(
+    scene: Scene,
+) -> None:
+    """Nothing but the condition could have kept it: that is what the doctor warns of."""
+    scene.store.habits.ignores_conditions = True
+
+    def stranger(record: Record) -> Fault:
+        scene.put_by_a_stranger("a", b"theirs")
+        return Fault()
+
+    scene.trouble(Rule(fault=stranger, operation="CompleteMultipartUpload", times=1))
+    scene.drop("a")
+    scene.rescan()
+    scene.run()
+    assert scene.objects() == scene.files
+    row = scene.row("a")
+    assert row.state is State.DONE
+    assert row.proof is not None
+    assert row.proof.kind is ProofKind.CHECKSUM
+    assert not scene.uploads()
+    scene.is_sound()
+
+
+def test_where_conditions_are_ignored_a_strangers_object_that_comes_after_a_lost_complete_is_never_called_ours(
+    scene: Scene,
+) -> None:
+    scene.store.habits.ignores_conditions = True
+
+    def stranger(record: Record) -> Fault:
+        scene.put_by_a_stranger("a", LARGE[::-1])
+        return Fault(drop=True)
+
+    scene.trouble(Rule(fault=stranger, operation="CompleteMultipartUpload", when="after", times=1))
+    scene.drop("a")
+    scene.run()
+    assert "another object" in (scene.row("a").parked_reason or "")
+    assert scene.row("a").proof is None
+    assert scene.objects() == {"a": LARGE[::-1]}
+    scene.is_sound()
+
+
+GOES = [DisposalPolicy(delete=True), DisposalPolicy(move_to=b"/nowhere, and never asked for")]
+
+
+@pytest.mark.parametrize("policy", GOES, ids=["delete", "move"])
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["one put", "parts"])
+def test_where_neither_checksums_nor_md5_are_looked_at_what_a_line_bent_is_proven_by_size_and_the_file_stays(
+    make_scene: Callable[..., Scene], data: bytes, policy: DisposalPolicy
+) -> None:
+    """The one way to a wrong object that is known: nothing is destroyed on the strength of it."""
+    scene = make_scene(disposal=policy)
+    scene.store.habits = Habits(ignores_checksums=True, ignores_md5=True, ignores_conditions=True)
+    scene.trouble(KINDS["flipped bit"]())
+    scene.drop("a", data)
+    scene.rescan()
+    scene.run()
+    (stored,) = scene.objects().values()
+    assert stored != data
+    assert len(stored) == len(data)
+    row = scene.row("a")
+    assert row.state is State.DONE
+    assert row.proof is not None
+    assert row.proof.kind is ProofKind.SIZE
+    assert (scene.root / "a").read_bytes() == data
+    assert any("only the size of its object is proven" in line for line in scene.told("a"))
+    scene.is_sound()
+
+
+def test_where_neither_checksums_nor_md5_are_looked_at_etags_that_are_our_md5_still_prove_what_is_there(
+    scene: Scene,
+) -> None:
+    scene.store.habits = Habits(ignores_checksums=True, ignores_md5=True, ignores_conditions=True)
+    scene.drop("small", SMALL)
+    scene.drop("large", LARGE)
+    scene.run()
+    assert {name: scene.row(name).proof.kind for name in scene.files} == {  # type: ignore[union-attr]
+        "small": ProofKind.MD5,
+        "large": ProofKind.MD5,
+    }
+    assert scene.objects() == scene.files
 
 
 # -- this file cannot go like this

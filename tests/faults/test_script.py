@@ -64,6 +64,15 @@ def test_a_rule_is_used_up_and_the_next_one_takes_over() -> None:
     ]
 
 
+def test_a_rule_that_met_nothing_is_named() -> None:
+    drop = Fault(drop=True)
+    script = Script([Rule(fault=drop, name="of parts", part=2), Rule(fault=drop, name="of all", times=1)])
+    outcomes(script, record(), record())
+    assert script.unmet() == ["of parts None"]
+    outcomes(script, record(part=2))
+    assert script.unmet() == []
+
+
 def test_one_seed_tells_one_story_and_another_another() -> None:
     def story(seed: int) -> list[str]:
         script = Script([KINDS["500 InternalError"](probability=0.3)], seed=seed)

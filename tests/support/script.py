@@ -122,6 +122,10 @@ class Script:
         """How often anything was made to happen."""
         return len(self.told)
 
+    def unmet(self) -> list[str]:
+        """The rules that have hit nothing so far, by what they were for."""
+        return [f"{rule.name} {rule.operation}" for rule, count in self._rules if not count.hit]
+
     def before(self, record: Record) -> Fault | None:
         with self._lock:
             self.requests += 1
