@@ -214,7 +214,7 @@ class Scene:
             assert proof in {None, row.proof.kind}, row.proof
             key = self.prefix + name
             assert self.script.writes()[key] == writes, self.script.told
-            assert self.writes.done.count((key, sha256(self.files[name]))) == writes, self.script.told
+            assert self.writes.done().count((key, sha256(self.files[name]))) == writes, self.script.told
 
     def is_sound(self) -> None:
         """The ledger holds together, suspects no more than there was, and neither it nor the log holds a secret."""

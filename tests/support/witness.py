@@ -26,21 +26,25 @@ def sha256(data: bytes) -> str:
 
 
 class Writes:
-    """Every Put and Complete that succeeded, as (key, SHA-256 of what was under the key then)."""
+    """Every Put and Complete that succeeded, and what was under the key then."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.done: list[tuple[str, str]] = []
+        self._seen: list[tuple[str, bytes]] = []
 
     def saw(self, record: Record) -> None:
-        """The request has taken effect, and is not answered yet."""
+        """The request has taken effect, and is not answered yet: its client waits, so nothing is summed here."""
         if record.operation in WRITES and record.status == 200:
-            self.done.append((record.key, sha256(self._store.read(record.key))))
+            self._seen.append((record.key, self._store.read(record.key)))
+
+    def done(self) -> list[tuple[str, str]]:
+        """As (key, SHA-256)."""
+        return [(key, sha256(data)) for key, data in self._seen]
 
     def assert_once_per_version(self, versions: Mapping[str, Iterable[bytes]]) -> None:
         """`versions`: what each key was to hold, one after the other; equal contents are versions of their own."""
         allowed = Counter((key, sha256(data)) for key, contents in versions.items() for data in contents)
-        for version, times in Counter(self.done).items():
+        for version, times in Counter(self.done()).items():
             assert times <= allowed[version], (
                 f"{version} was written {times} times for {allowed[version]} version(s)"
             )
