@@ -497,7 +497,8 @@ def _open_or_begin_anew(path: Path, clock: Clock) -> sqlite3.Connection:
     connection = _open_locked(path)
     log.error("ledger_begun_anew", why=why, set_aside=None if aside is None else str(aside))
     because = f"{why}; it lies at {aside}" if aside is not None else why
-    connection.execute("UPDATE totals SET begun_at = ?, begun_because = ?", (clock.now(), because))
+    with translated(f"the ledger {path}"):
+        connection.execute("UPDATE totals SET begun_at = ?, begun_because = ?", (clock.now(), because))
     return connection
 
 
