@@ -217,9 +217,10 @@ class InotifyWatcher:
 
     def _overflowed(self) -> None:
         """Runs in watchdog's reading thread, before it puts its watches back: so ask for a scan afterwards too."""
-        asked = [self._scans.ask(root, "overflow", again=True) for root in list(self._folders)]
-        if any(asked):
-            log.warning("watch_overflow", what="the kernel dropped events: scanning instead")
+        for root in list(self._folders):
+            self._scans.ask(root, "overflow", again=True)
+        # Said even if a scan was asked for just now and the next one waits; the log itself holds repeats back.
+        log.warning("watch_overflow", what="the kernel dropped events: scanning instead")
 
     def _broke(self) -> None:
         self._broken.set()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from watchdog.observers.inotify_c import inotify_rm_watch
 
 from syncd.adapters.watch import InotifyWatcher
@@ -46,6 +47,20 @@ def test_an_overflow_asks_for_a_scan_of_every_root_now_and_once_more(
     tend(other)
     assert mailbox.reasons() == ["overflow", "overflow"]
     assert "queue overflowed" not in capfd.readouterr().err
+
+
+def test_an_overflow_right_after_another_scan_is_told_too_and_its_scan_comes_when_it_is_due(
+    mailbox: Any, clock: Any, tend: Tend
+) -> None:
+    tend()
+    mailbox.wait_for_scan("watching begins")
+    with capture_logs() as told:
+        logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
+    assert [each["event"] for each in told] == ["watch_overflow"]
+    assert mailbox.reasons() == []
+    clock.time += 10
+    tend()
+    assert mailbox.reasons() == ["overflow"]
 
 
 def test_a_logging_setup_that_disables_loggers_does_not_make_us_deaf(
