@@ -1,4 +1,4 @@
-"""`make torture`: the long proof, and its one last line of counts.
+"""`make torture`: the long proof, and its one last line of counts, of what was left out too.
 
 Runs what is marked `torture` (and what is marked `sweep`, of which the default suite runs a part) under one seed. `--ci` is
 CI's smaller set, `--seed N` goes through the same run again, anything else goes to pytest as it is.
@@ -22,21 +22,27 @@ TESTS = Path(__file__).parent.parent
 TIMEOUT = {"ci": "1200", "full": "7200"}
 
 
-class Failures:
-    """Counts what failed in whichever phase, workers included."""
+class Outcomes:
+    """Counts what failed in whichever phase, and what was left out, workers included."""
 
     def __init__(self) -> None:
-        self.names: set[str] = set()
+        self.failed: set[str] = set()
+        self.skipped: set[str] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._take(report)
         if report.failed:
-            self.names.add(report.nodeid)
             # at once: who watches a run of an hour need not wait for its end
             print(f"\ntorture: failed in {report.when}: {report.nodeid}\n{report.longreprtext}", flush=True)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._take(report)
+
+    def _take(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.failed:
-            self.names.add(report.nodeid)
+            self.failed.add(report.nodeid)
+        elif report.skipped and not hasattr(report, "wasxfail"):
+            self.skipped.add(report.nodeid)
 
 
 def main(arguments: list[str]) -> int:
@@ -57,19 +63,20 @@ def main(arguments: list[str]) -> int:
 
 def run(size: str, seed: int, tally: Path, others: list[str]) -> int:
     print(f"torture: the {size} set, seed {seed}", flush=True)
-    began, failures = time.monotonic(), Failures()
+    began, outcomes = time.monotonic(), Outcomes()
     options = ["-m", "torture or sweep", f"--timeout={TIMEOUT[size]}", f"--hypothesis-seed={seed}"]
     where = [] if any(not each.startswith("-") for each in others) else [str(TESTS)]
-    code = pytest.main([*options, *others, *where], plugins=[failures])
+    code = pytest.main([*options, *others, *where], plugins=[outcomes])
     sys.path.insert(0, str(TESTS))
     from support.tally import counted
 
     sums = counted(tally)
-    failed = max(len(failures.names), int(code != pytest.ExitCode.OK))
+    failed = max(len(outcomes.failed), int(code != pytest.ExitCode.OK))
     minutes = (time.monotonic() - began) / 60
+    left_out = f", {len(outcomes.skipped)} skipped" if outcomes.skipped else ""
     print(
         f"torture: {sums['trials']} trials, {sums['kills']} kills, {sums['schedules']} schedules, "
-        f"{failed} failures, seed {seed}, {minutes:.1f} min"
+        f"{failed} failures, seed {seed}, {minutes:.1f} min{left_out}"
     )
     return int(failed > 0)
 
