@@ -36,11 +36,12 @@ TOKEN = "a-token-of-the-rig"
 
 
 class Pace:
-    """Makes UploadPart take a while, so that there is a middle to be killed in; and tells of every write that was done."""
+    """Makes requests take a while, so that there is a middle to be killed in; and tells of every write that was done."""
 
     def __init__(self, seconds: float = 0.0, wrote: Callable[[str], None] = lambda key: None) -> None:
         self.seconds = seconds
         self.rate: float | None = None  # bytes of a body per second
+        self.unknown_s = 0.0  # so long an upload is open before the daemon is told
         self.down = False
         self._wrote = wrote
 
@@ -53,7 +54,8 @@ class Pace:
     def after(self, record: Record) -> Fault | None:
         if record.operation in {"PutObject", "CompleteMultipartUpload"} and record.status == 200:
             self._wrote(record.key)
-        return None
+        late = self.unknown_s and record.operation == "CreateMultipartUpload"
+        return Fault(delay=self.unknown_s) if late else None
 
 
 class Rig:
@@ -284,7 +286,9 @@ log: {{level: info, format: json}}
         assert objects == expected
         assert len(self.written) == len(set(self.written)), "a version was written more than once"
         assert len(self.successes("PutObject", "CompleteMultipartUpload")) <= len(self.written)
-        assert len(self.store.uploads()) <= orphans, "an upload was left open"
+        left = self.store.uploads()
+        assert len(left) <= orphans, "an upload was left open"
+        assert not [each.key for each in left if each.parts], "an upload was left open that had got parts"
         self.assert_ledger_sound()
         self.assert_no_secret_was_told()
 

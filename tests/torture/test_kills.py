@@ -1,14 +1,17 @@
 """kill -9 of the real process at random moments: while it starts, works, rests and ends; files come and are replaced.
 
+Every second device may list its uploads, and leaves none open. The others own up to those that a kill made unknown to them.
 Fifty kills in CI, five hundred by `make torture`. The seed is the run's; every failure names the device it happened to.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import shutil
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter, defaultdict
@@ -31,6 +34,8 @@ OK = 200
 AFTER_UPLOAD = ("keep", "delete", "keep", "{{move: {{to: {sent}}}}}")
 DEVICES = sized(5, 20)
 KILLS = sized(10, 25)
+LIST = ("s3:ListBucketMultipartUploads",)
+FIVE_DEATHS = "times in a row while this file was in hand"
 SIZES = (0, 1, 1000, 1000, 200_000, 5 * MIB, PART + 1, 3 * PART)
 
 
@@ -146,9 +151,11 @@ def pause(seconds: float) -> None:
 @pytest.mark.parametrize("device", range(DEVICES))
 def test_killed_at_any_moment_it_loses_nothing_and_sends_nothing_twice(tmp_path: Path, device: int) -> None:
     after_upload = AFTER_UPLOAD[device % len(AFTER_UPLOAD)]
-    print(f"seed {SEED}, device {device}, after upload: {after_upload}")
-    dice = chance("kills", device)
-    with Rig(tmp_path, rescan="1s", part_size="12MiB") as rig:
+    may_list = LIST if (device + device // len(AFTER_UPLOAD)) % 2 else ()  # half of each way to dispose
+    print(f"seed {SEED}, device {device}, after upload: {after_upload}, may list uploads: {bool(may_list)}")
+    dice, unknown = chance("kills", device), 0
+    with Rig(tmp_path, role_may=may_list, rescan="1s", part_size="12MiB") as rig:
+        rig.endpoint.bucket_actions = may_list
         sent = tmp_path / "sent"
         sent.mkdir()
         dispose(rig, after_upload.format(sent=sent))
@@ -156,10 +163,12 @@ def test_killed_at_any_moment_it_loses_nothing_and_sends_nothing_twice(tmp_path:
         for kill in range(1, KILLS + 1):
             rig.pace.seconds = dice.choice([0.0, 0.02, 0.2])
             rig.pace.rate = dice.choice([None, 25.0 * MIB])
+            rig.pace.unknown_s = dice.choice([0.0, 0.3])
             recorder.records()
             print(
                 f"life {kill}: {one_life(rig, recorder, dice)}, {rig.arrived()} of {len(recorder)}, {bodies.again} again"
             )
+            unknown += left_unknown(rig, tmp_path / "copy")
             bodies.read_on()
             assert bodies.again <= kill * PARTS * PART, f"{bodies.again} bytes again after {kill} kills"
             recorder.assert_nothing_went_without_its_object()
@@ -167,7 +176,8 @@ def test_killed_at_any_moment_it_loses_nothing_and_sends_nothing_twice(tmp_path:
         assert len(rig.store.log) > 2 * KILLS, "it was killed before it did anything"
         come_to_rest(rig, len(recorder))
         orphans = rig.status()["possible_orphans"]
-        assert orphans <= KILLS
+        print(f"{unknown} left unknown by kills, {orphans} counted, {len(rig.store.uploads())} open")
+        assert orphans <= (0 if may_list else unknown)
         assert rig.stop() == 0
         rig.assert_objects_are(recorder.keys(), orphans=orphans)
         assert_files_are_where_they_belong(recorder, after_upload, sent)
@@ -193,15 +203,37 @@ def assert_files_are_where_they_belong(recorder: Recorder, after_upload: str, se
     assert moved == (recorder.content if "move" in after_upload else {})
 
 
+def left_unknown(rig: Rig, copy: Path) -> int:
+    """Of how many uploads the ledger does not know, after a death, whether they are open. The next life finds it untouched."""
+    state = rig.place / "state"
+    if not (state / "state.db").exists():
+        return 0
+    shutil.copytree(state, copy)
+    with sqlite3.connect(copy / "state.db") as look:
+        tables = {name for (name,) in look.execute("SELECT name FROM sqlite_master")}
+        creating = "SELECT count(*) FROM transfer WHERE state = 'creating'"
+        leaving = "SELECT count(*) FROM abort_queue WHERE since IS NOT NULL"
+        many = [look.execute(each).fetchone()[0] for each in (creating, leaving) if "transfer" in tables]
+    look.close()
+    shutil.rmtree(copy)
+    return sum(many)
+
+
 def come_to_rest(rig: Rig, files: int) -> None:
     """The last life, with nothing in its way, until it has nothing more to do."""
-    rig.pace.seconds, rig.pace.rate = 0.0, None
+    rig.pace.seconds, rig.pace.rate, rig.pace.unknown_s = 0.0, None, 0.0
     rig.start()
-    if rig.status()["counts"]["parked"]:  # in hand at five kills in a row, without a part in between
-        assert "times in a row while this file was in hand" in "".join(rig.said)
-        assert rig.run("retry", "--all").returncode == 0
-    rig.wait(lambda: rig.arrived() == files, seconds=120.0, what=f"all {files} objects")
+    rig.wait(lambda: has_sent(rig, files), seconds=120.0, what=f"all {files} objects")
     rig.wait(lambda: is_idle(rig), seconds=120.0, what="rest")
+
+
+def has_sent(rig: Rig, files: int) -> bool:
+    """All of them; what five deaths parked gets another chance, and nothing else does."""
+    if rig.status()["counts"]["parked"]:
+        parked = json.loads(rig.run("files", "--state", "parked", "--json").stdout)["files"]
+        assert not [file for file in parked if FIVE_DEATHS not in file["parked_reason"]], parked
+        assert rig.run("retry", *(file["path"] for file in parked)).returncode == 0
+    return rig.arrived() == files
 
 
 def is_idle(rig: Rig) -> bool:
