@@ -138,7 +138,7 @@ def test_a_storm_of_files_while_it_is_stopped_arrives_whole_and_the_log_tells_of
     watched, limit = WATCH != "poll", int(QUEUE.read_text())
     if watched and limit >= STORM:
         pytest.skip("the kernel's queue is too long to be filled by this storm")
-    with Rig(tmp_path, **({"rescan": "1h", "watch": "inotify"} if watched else {"rescan": "2s"})) as rig:
+    with Rig(tmp_path, **({"rescan": "1h", "watch": "inotify"} if watched else {"rescan": "20s"})) as rig:
         directories = [rig.inbox, *(rig.inbox / f"{number}" for number in range(DIRECTORIES))]
         first = [rig.drop(f"{number}/first", b"%d" % number) for number in range(DIRECTORIES)]
         rig.start()
