@@ -381,6 +381,13 @@ class AbortLater:
 
 
 @dataclass(frozen=True, slots=True)
+class Aborted:
+    """What `AbortLater` asked for is done, or nothing more can be done about it: forget it."""
+
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetParts:
     """The parts recorded for a transfer no longer count."""
 
@@ -401,7 +408,7 @@ class CountSent:
     resent: int = 0
 
 
-Change = Discover | Move | Amend | AbortLater | ForgetParts | SuspectOrphan | CountSent
+Change = Discover | Move | Amend | AbortLater | Aborted | ForgetParts | SuspectOrphan | CountSent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

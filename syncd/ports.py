@@ -484,10 +484,6 @@ class Ledger(Protocol):
         """Whether a transfer on its way has this key."""
         ...
 
-    def aborted(self, upload: AbortLater) -> None:
-        """It is gone; forget it."""
-        ...
-
     def abort_failed(self, upload: AbortLater, not_before: float) -> None:
         """Try again later."""
         ...

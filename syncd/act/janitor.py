@@ -12,7 +12,7 @@ from syncd.act.upload import opened_since
 from syncd.act.world import World
 from syncd.decide.retry import FILE_CEILING_S
 from syncd.errors import Fatal, LedgerFull, SyncdError
-from syncd.model import AbortLater, SuspectOrphan
+from syncd.model import Aborted, AbortLater, SuspectOrphan
 
 log = structlog.get_logger()
 
@@ -42,17 +42,18 @@ def _abort(upload: AbortLater, world: World) -> bool:
     if upload.since is not None and world.ledger.key_in_use(upload.bucket, upload.key):
         world.ledger.abort_failed(upload, world.clock.now() + KEY_IN_USE_S)
         return False
-    for upload_id in _meant(upload, world):
+    meant = _meant(upload, world)
+    for upload_id in meant or ():
         world.store.abort(upload.bucket, upload.key, upload_id)
         log.info("upload_aborted", key=upload.key)
-    world.ledger.aborted(upload)
+    unseen = [SuspectOrphan()] if meant is None else []
+    world.ledger.commit([*unseen, Aborted(upload.upload_id)])  # at once, so that a crash counts nothing twice
     return True
 
 
-def _meant(upload: AbortLater, world: World) -> list[str]:
+def _meant(upload: AbortLater, world: World) -> list[str] | None:
+    """None where it cannot be seen which ones are open."""
     if upload.since is None:
         return [upload.upload_id]
     found = world.store.list_uploads(upload.bucket, upload.key)
-    if found is None:
-        world.ledger.commit([SuspectOrphan()])
-    return opened_since(found or [], upload.since)
+    return None if found is None else opened_since(found, upload.since)

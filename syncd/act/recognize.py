@@ -62,10 +62,9 @@ def _clear_up(transfer: Transfer, bucket: str, key: str, world: World) -> None:
     if transfer.part_size is None or not _of_a_first_scan(transfer, world):
         return
     found = world.store.list_uploads(bucket, key)
-    if found is None and world.ledger.totals().begun_at is not None:
-        world.ledger.commit([SuspectOrphan()])
+    unseen = found is None and world.ledger.totals().begun_at is not None
     later = [AbortLater(bucket=bucket, key=key, upload_id=upload_id) for upload_id, _ in found or ()]
-    world.ledger.commit(later)
+    world.ledger.commit([SuspectOrphan(), *later] if unseen else later)
 
 
 def not_what_was_written(transfer: Transfer, found: RemoteObject, world: World) -> Sequence[Change]:

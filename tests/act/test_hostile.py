@@ -367,7 +367,7 @@ class FillsUp:
         self.full = False
 
     def __getattr__(self, name: str) -> Any:
-        if self.full and name in {"commit", "record_part", "accept_root", "aborted", "abort_failed"}:
+        if self.full and name in {"commit", "record_part", "accept_root", "abort_failed"}:
             raise LedgerFull("the ledger failed: database or disk is full", hint="free space")
         return getattr(self._ledger, name)
 

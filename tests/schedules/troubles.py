@@ -28,7 +28,7 @@ STORE_CALLS = frozenset(
 )
 LEDGER_CALLS = frozenset(
     {
-        *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
+        *("commit", "record_part", "abort_failed", "accept_root", "remember_checksum_ignored"),
         *("forget_waits", "first_scan_ended", "bring_forward"),
     }
 )

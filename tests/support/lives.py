@@ -31,7 +31,7 @@ from syncd.model import CredentialSet, State, Transfer
 
 EFFECTS = {
     *("put", "create", "upload_part", "list_parts", "complete", "abort", "head", "list_uploads"),
-    *("commit", "record_part", "aborted", "abort_failed", "accept_root", "remember_checksum_ignored"),
+    *("commit", "record_part", "abort_failed", "accept_root", "remember_checksum_ignored"),
     *("forget_waits", "first_scan_ended", "condemn", "open", "put_away", "bring_back"),
     *("bring_forward", "prune", "set_pause"),
     *("take", "let_go"),

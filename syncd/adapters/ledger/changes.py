@@ -8,6 +8,7 @@ from typing import Any
 from syncd.adapters.ledger.rows import SEALED, columns_of, fingerprint_columns
 from syncd.errors import Refused, RowMoved
 from syncd.model import (
+    Aborted,
     AbortLater,
     Amend,
     Change,
@@ -34,6 +35,8 @@ def apply_change(connection: sqlite3.Connection, change: Change, now: float) -> 
                 "INSERT OR IGNORE INTO abort_queue (upload_id, bucket, key, since) VALUES (?, ?, ?, ?)",
                 (change.upload_id, change.bucket, change.key, change.since),
             )
+        case Aborted():
+            connection.execute("DELETE FROM abort_queue WHERE upload_id = ?", (change.upload_id,))
         case ForgetParts():
             connection.execute("DELETE FROM part WHERE transfer = ?", (change.id,))
         case SuspectOrphan():

@@ -115,9 +115,6 @@ class SqliteLedger:
 
         self._writer.write(work)
 
-    def aborted(self, upload: AbortLater) -> None:
-        self._execute("DELETE FROM abort_queue WHERE upload_id = ?", upload.upload_id)
-
     def abort_failed(self, upload: AbortLater, not_before: float) -> None:
         self._execute(
             "UPDATE abort_queue SET not_before = ? WHERE upload_id = ?", not_before, upload.upload_id

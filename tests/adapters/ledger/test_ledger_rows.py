@@ -15,6 +15,7 @@ from syncd.adapters.ledger import SqliteLedger
 from syncd.adapters.ledger.rows import EARLIEST_NS, unwrapped, wrapped
 from syncd.errors import LedgerFailure, Refused, RowMoved
 from syncd.model import (
+    Aborted,
     AbortLater,
     Algorithm,
     Amend,
@@ -424,8 +425,8 @@ def test_an_upload_to_abort_waits_until_it_is_gone(ledger: SqliteLedger) -> None
     assert ledger.aborts(START, 10) == [other]
     assert ledger.aborts(START + 60, 10) == [other, UPLOAD]
     assert ledger.aborts(START + 60, 1) == [other]
-    ledger.aborted(other)
-    ledger.aborted(other)
+    ledger.commit([Aborted(other.upload_id)])
+    ledger.commit([Aborted(other.upload_id)])
     assert ledger.aborts(START + 60, 10) == [UPLOAD]
     assert ledger.aborts(START - 4000, 10) == [UPLOAD]  # written under another clock
 
