@@ -36,7 +36,7 @@ LIKE_AWS, MAY_NOT_LIST, LIKE_MINIO, STINGY = STORES
 FORTY_PARTS = bytes(range(198))  # five bytes each, the last one three
 PART = 5  # build_house's
 CHUNKS = 8
-IN_THE_DEFAULT_SUITE = 2
+IN_THE_DEFAULT_SUITE = 1
 
 HARMLESS = {
     *("get", "at", "between", "due", "next_due", "discovered", "like", "key_holder", "by_token", "parts"),
