@@ -44,7 +44,8 @@ console: {{socket: {tmp_path}/s, listen: "127.0.0.1:{port}"}}
         return False
 
     monkeypatch.setattr(waiting, "_told_to_end", look)
-    monkeypatch.setattr("syncd.console.page.snapshot.FRESH_S", 0.0)
+    for name in ("FRESH_S", "DEAREST"):
+        monkeypatch.setattr(f"syncd.console.page.snapshot.{name}", 0)
     assert waiting.until_open(config, build) == "built"
     with pytest.raises(OSError, match="refused"):
         visitor.get()
