@@ -19,7 +19,7 @@ from support.rig import Rig, noise
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A daemon in the middle of a file that takes a while."""
     with Rig(tmp_path_factory.mktemp("rig")) as rig:
-        rig.pace.seconds = 30.0
+        rig.pace.seconds = 120.0
         rig.drop("[film]\x1b[31m.bin", noise(11 << 20))
         rig.start()
         rig.wait(lambda: rig.status()["state"] == "working", what="the upload")
