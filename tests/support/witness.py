@@ -31,11 +31,20 @@ class Writes:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._seen: list[tuple[str, bytes]] = []
+        self._completed: set[str] = set()
 
     def saw(self, record: Record) -> None:
         """The request has taken effect, and is not answered yet: its client waits, so nothing is summed here."""
-        if record.operation in WRITES and record.status == 200:
+        if record.operation in WRITES and record.status == 200 and not self._is_a_repeat(record):
             self._seen.append((record.key, self._store.read(record.key)))
+
+    def _is_a_repeat(self, record: Record) -> bool:
+        """A Complete of an upload that was completed is answered once more, where a store does that, and writes nothing."""
+        if record.upload_id is None:
+            return False
+        repeated = record.upload_id in self._completed
+        self._completed.add(record.upload_id)
+        return repeated
 
     def done(self) -> list[tuple[str, str]]:
         """As (key, SHA-256)."""
