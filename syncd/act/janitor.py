@@ -30,6 +30,8 @@ def abort_due(world: World, limit: int = 20) -> int:
         except (Fatal, LedgerFull):
             raise
         except SyncdError as error:
+            if world.halted():
+                break  # broken off by the stop, which says nothing against it: the next start goes on at once
             world.ledger.abort_failed(upload, world.clock.now() + FILE_CEILING_S)
             log.warning("abort_postponed", key=upload.key, error=str(error))
         else:

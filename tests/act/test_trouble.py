@@ -11,6 +11,7 @@ import pytest
 from support.fake_store import FakeStore, Kept
 from support.house import BUCKET, FixedCredentials, House, build_house, computable
 
+from syncd.act.janitor import abort_due
 from syncd.adapters.disk import LocalDisk
 from syncd.adapters.s3.outages import LostAnswer
 from syncd.adapters.s3.sums import AwsSums, crc_functions
@@ -28,7 +29,7 @@ from syncd.errors import (
     Transient,
     UploadGone,
 )
-from syncd.model import Algorithm, Condition, CredentialSet, ProofKind, State, Stored, Target
+from syncd.model import AbortLater, Algorithm, Condition, CredentialSet, ProofKind, State, Stored, Target
 
 
 class Scripted(FakeStore):
@@ -600,3 +601,21 @@ def test_what_is_fatal_comes_out_of_the_round_and_is_no_files_fault(
         house.run()
     assert house.row("film").parked_reason is None
     assert house.row("film").attempts == 0
+
+
+def test_an_abort_that_a_stop_breaks_off_is_not_put_off(house: House, root: Path, store: Scripted) -> None:
+    upload_id = store.create(
+        Target(bucket=BUCKET, key="cam/inbox/gone", algorithm=Algorithm.CRC32, token="t")
+    )
+    house.world.ledger.commit([AbortLater(bucket=BUCKET, key="cam/inbox/gone", upload_id=upload_id)])
+
+    def stops(operation: str) -> SyncdError | None:
+        house.world.stop.set()
+        return Transient("the line was closed")
+
+    store.always = stops
+    abort_due(house.world)
+    store.always = lambda operation: None
+    house.world.stop.clear()
+    assert abort_due(house.world) == 1
+    assert not store.uploads

@@ -229,7 +229,7 @@ def come_to_rest(rig: Rig, files: int) -> None:
     rig.pace.seconds, rig.pace.rate, rig.pace.unknown_s = 0.0, None, 0.0
     rig.start()
     rig.wait(lambda: has_sent(rig, files), seconds=120.0, what=f"all {files} objects")
-    rig.wait(lambda: is_idle(rig), seconds=120.0, what="rest")
+    rig.wait(lambda: is_idle(rig), seconds=400.0, what="rest")  # an abort that failed waits for five minutes
 
 
 def has_sent(rig: Rig, files: int) -> bool:
