@@ -31,7 +31,7 @@ def abort_due(world: World, limit: int = 20) -> int:
             raise
         except SyncdError as error:
             if world.halted():
-                break  # broken off by the stop, which says nothing against it: the next start goes on at once
+                break  # broken off by a stop or a pause, which says nothing against it: it stays due
             world.ledger.abort_failed(upload, world.clock.now() + FILE_CEILING_S)
             log.warning("abort_postponed", key=upload.key, error=str(error))
         else:

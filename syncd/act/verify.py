@@ -211,16 +211,9 @@ def _absent(transfer: Transfer, world: World, doubt: Stale, *, nothing: bool) ->
             hint="allow s3:GetObject on the device's prefix: HEAD needs it",
         )
     if nothing and transfer.condition.if_match is not None and isinstance(doubt, ObjectExists | Doubtful):
-        # Our own earlier object is gone: nothing is in the way any more. Were it only hidden, the store would refuse.
+        # Our own earlier object is gone, and nothing is in the way any more. Were it only hidden, the store would refuse.
         sets = Columns(condition=Condition(if_none_match=True))
-        return [
-            Amend(
-                id=transfer.id,
-                was=State.COMPLETING,
-                sets=sets,
-                why="no earlier object is to be seen any more",
-            )
-        ]
+        return [Amend(id=transfer.id, was=State.COMPLETING, sets=sets, why="no earlier object is to be seen")]
     if transfer.part_size is None:
         return _put_once_more(transfer, world)
     if isinstance(doubt, UploadGone) or _upload_is_gone(transfer, world):

@@ -210,12 +210,13 @@ class CredentialKeeper:
         return dead
 
     def current(self) -> CredentialSet:
-        """The set in use, never by way of the network. Raises LockedOut (`credentials`) while there is none."""
+        """The set in use, never by way of the network. Raises NoCredentials while there is none."""
         view = self._view
         if view.held is None or not self._usable(view.held):
             if self._clock.boottime() >= self._try_at:
                 self._wake.set()  # the machine slept, and the thread's wait did not count that
-            raise self._locked_out(view)
+            none = self._locked_out(view)
+            raise NoCredentials(str(none), hint=none.hint, retry_after=none.retry_after)
         return view.held.credentials
 
     def renew(self, rejected: CredentialSet, *, dead: bool = True) -> CredentialSet:
@@ -366,7 +367,7 @@ class CredentialKeeper:
         self._view = replace(view, failure=failure)
         self._reject(rejected)
 
-    def _locked_out(self, view: _View) -> NoCredentials:
+    def _locked_out(self, view: _View) -> LockedOut:
         message, hint = "no credentials yet", "they are being fetched"
         if view.held is not None:
             message, hint = "the credentials have expired", "new ones are being fetched"
@@ -377,7 +378,12 @@ class CredentialKeeper:
         if view.failure is not None:
             message = f"{message}: {view.failure.text}"
         wait = max(0.0, self._try_at - self._clock.boottime())
-        return NoCredentials(message, hint=view.failure.hint if view.failure else hint, retry_after=wait)
+        return LockedOut(
+            message,
+            code="credentials",
+            hint=view.failure.hint if view.failure else hint,
+            retry_after=wait,
+        )
 
     def _state(self, view: _View) -> State:
         if view.held is not None and self._usable(view.held):

@@ -13,7 +13,7 @@ import structlog
 
 from syncd.adapters.credentials.api import Fetched
 from syncd.adapters.credentials.keeper import CredentialKeeper, open_keeper
-from syncd.errors import ConfigError, LockedOut, Transient
+from syncd.errors import ConfigError, LockedOut, NoCredentials, Transient
 from syncd.model import CredentialSet
 
 DOWN = Transient("cannot reach api.example", unreachable=True)
@@ -101,7 +101,7 @@ def events(logged: list[Any]) -> list[str]:
 
 
 def test_before_the_first_call_nothing_is_handed_out(house: House) -> None:
-    with pytest.raises(LockedOut, match="no credentials yet") as caught:
+    with pytest.raises(NoCredentials, match="no credentials yet") as caught:
         house.keeper.current()
     assert (caught.value.code, caught.value.hint) == ("credentials", "they are being fetched")
     assert house.state() == "none"
