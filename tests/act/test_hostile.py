@@ -372,11 +372,8 @@ class FillsUp:
         return getattr(self._ledger, name)
 
 
-@pytest.mark.parametrize("moment", range(6))
-def test_a_full_ledger_disk_is_waited_out_at_any_moment(
-    tmp_path: Path, root: Path, store: Troubled, moment: int
-) -> None:
-    ledgers: list[FillsUp] = []
+def filling_up(ledgers: list[FillsUp]) -> Callable[[Any], Any]:
+    """Wraps the ledger alone, and hands it out by the list."""
 
     def wrap(port: Any) -> Any:
         if not hasattr(port, "record_part"):
@@ -384,7 +381,15 @@ def test_a_full_ledger_disk_is_waited_out_at_any_moment(
         ledgers.append(FillsUp(port))
         return ledgers[0]
 
-    house = build_house(root, tmp_path / "state" / "state.db", store, wrap=wrap, quiet_s=1.0)
+    return wrap
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_full_ledger_disk_is_waited_out_at_any_moment(
+    tmp_path: Path, root: Path, store: Troubled, moment: int
+) -> None:
+    ledgers: list[FillsUp] = []
+    house = build_house(root, tmp_path / "state" / "state.db", store, wrap=filling_up(ledgers), quiet_s=1.0)
     for number in range(3):
         (root / f"film {number}").write_bytes(LARGE)
     for _ in range(moment):
@@ -405,14 +410,7 @@ def test_a_ledger_disk_that_fills_up_during_a_comparison_ends_no_comparison_to_c
     tmp_path: Path, root: Path, store: Troubled
 ) -> None:
     ledgers: list[FillsUp] = []
-
-    def wrap(port: Any) -> Any:
-        if not hasattr(port, "record_part"):
-            return port
-        ledgers.append(FillsUp(port))
-        return ledgers[0]
-
-    house = build_house(root, tmp_path / "state" / "state.db", store, wrap=wrap, rescan_s=30.0)
+    house = build_house(root, tmp_path / "state" / "state.db", store, wrap=filling_up(ledgers), rescan_s=30.0)
     for name in ("film", "other"):
         (root / name).write_bytes(SMALL)
     house.run()

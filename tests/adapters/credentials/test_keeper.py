@@ -357,8 +357,11 @@ def test_a_set_that_is_only_suspected_serves_on_while_no_other_can_be_had(house:
     old = house.keeper.current()
     house.clock.turn(100)
     house.api.trouble = DOWN
-    with pytest.raises(LockedOut, match="no other credentials: cannot reach"):
+    with pytest.raises(LockedOut, match="no other credentials: cannot reach") as caught:
         house.keeper.renew(old, dead=False)
+    assert type(caught.value) is LockedOut, (
+        "S3 has refused something: it is not for want of credentials alone"
+    )
     assert house.keeper.current() is old
     assert house.state() == "stale"
     with pytest.raises(LockedOut, match="no other credentials"):
